@@ -1,0 +1,108 @@
+//! Files that appear whole or not at all: written beside, synced, renamed.
+
+use super::{Error, Result};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// A file in the making. Dropped before [`WholeFile::commit`], it leaves nothing behind.
+pub struct WholeFile {
+    path: PathBuf,
+    beside: PathBuf,
+    out: Option<BufWriter<File>>,
+}
+
+impl WholeFile {
+    /// Starts `path`, writing to a neighbour of it.
+    pub fn create(path: &Path) -> Result<WholeFile> {
+        let mut name = path.file_name().ok_or_else(|| Error::new(path.display(), "names no file"))?.to_os_string();
+        name.push(".part");
+        let beside = path.with_file_name(name);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&beside)
+            .map_err(|e| Error::io(&beside, &e))?;
+        Ok(WholeFile { path: path.to_path_buf(), beside, out: Some(BufWriter::with_capacity(1 << 16, file)) })
+    }
+
+    /// The writer.
+    pub fn out(&mut self) -> &mut BufWriter<File> {
+        self.out.as_mut().expect("taken only by commit, which consumes the file")
+    }
+
+    /// Writes all of `bytes`.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out().write_all(bytes).map_err(|e| Error::io(&self.beside, &e))
+    }
+
+    /// Flushes, syncs and renames: from here on the file is there.
+    pub fn commit(mut self) -> Result<()> {
+        let mut out = self.out.take().expect("taken only here");
+        out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| Error::io(&self.beside, &e))?;
+        drop(out);
+        fs::rename(&self.beside, &self.path).map_err(|e| Error::io(&self.path, &e))?;
+        sync_parent(&self.path)
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if self.out.take().is_some() {
+            // An error here leaves a .part file, which no reader looks at.
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+/// Writes `bytes` to `path`, whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = WholeFile::create(path)?;
+    file.write(bytes)?;
+    file.commit()
+}
+
+/// Reads a file of at most `bytes_max` bytes.
+pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    let len = fs::metadata(path).map_err(|e| Error::io(path, &e))?.len();
+    if len > bytes_max {
+        return Err(Error::new(path.display(), format!("{len} bytes, at most {bytes_max} are read")));
+    }
+    fs::read(path).map_err(|e| Error::io(path, &e))
+}
+
+/// Creates a folder and its parents.
+pub fn create_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|e| Error::io(path, &e))
+}
+
+/// Makes a rename durable.
+fn sync_parent(path: &Path) -> Result<()> {
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    File::open(parent).and_then(|d| d.sync_all()).map_err(|e| Error::io(parent, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_or_not_at_all() {
+        let dir = std::env::temp_dir().join(format!("edgezero-fs-{}", std::process::id()));
+        create_dir(&dir).unwrap();
+        let path = dir.join("a.bin");
+        write_whole(&path, b"old").unwrap();
+        let mut half = WholeFile::create(&path).unwrap();
+        half.write(b"half").unwrap();
+        drop(half);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        assert!(read_limited(&path, 2).unwrap_err().to_string().contains("3 bytes"));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,9 @@
+//! What every room stands on: errors, limits, seeded random numbers, files that appear whole.
+
+pub mod error;
+pub mod fs;
+pub mod limits;
+pub mod rng;
+pub mod signal;
+
+pub use error::{Error, Result};

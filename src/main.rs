@@ -1,0 +1,5 @@
+//! The `edgezero` binary.
+
+fn main() {
+    std::process::exit(edgezero::cli::main());
+}
