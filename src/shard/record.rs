@@ -2,6 +2,7 @@
 
 use super::layout::{REPLY_NONE, TARGET_BYTES, f32_at, known, stride, u16_at, u32_at};
 use crate::base::limits::GAME_MOVES_MAX;
+use crate::base::symmetry::Symmetry;
 use crate::compute::packed::{self, HEADER_BYTES, N_PACKED_PLANES, plane, plane_words, row_bytes};
 use crate::go::{Color, Size};
 
@@ -144,6 +145,14 @@ impl<'a> Record<'a> {
         u16_at(self.target(), 6).into()
     }
 
+    /// [`Record::policy`] on the board moved by `symmetry`, in the same array.
+    pub fn policy_moved(&self, symmetry: Symmetry) -> usize {
+        match self.policy() {
+            pass if pass == self.len * self.len => pass,
+            point_idx => self.moved(point_idx, symmetry),
+        }
+    }
+
     /// Index of the move after it, if there was one.
     pub fn reply(&self) -> Option<usize> {
         let reply = u16_at(self.target(), 20);
@@ -181,6 +190,19 @@ impl<'a> Record<'a> {
         bit(own, point_idx) as i8 as f32 - bit(opp, point_idx) as i8 as f32
     }
 
+    /// Final owners on the board moved by `symmetry`: `out` `[len, len]`, 1 the player to move, -1 the opponent,
+    /// 0 nobody or unknown. All of it is written.
+    pub fn ownership_moved(&self, symmetry: Symmetry, out: &mut [f32]) {
+        assert_eq!(out.len(), self.len * self.len, "a whole array");
+        out.fill(0.0);
+        if self.ownership_known() {
+            for p in self.size().points() {
+                let point_idx = p.index(self.len);
+                out[self.moved(point_idx, symmetry)] = self.ownership(point_idx);
+            }
+        }
+    }
+
     /// Bit planes of the final owner, player to move and opponent: cell `i` is bit `i % 8` of byte `i / 8`.
     pub fn ownership_planes(&self) -> [&'a [u8]; 2] {
         let plane_bytes = plane_words(self.len) * 4;
@@ -192,6 +214,12 @@ impl<'a> Record<'a> {
     pub fn plane(&self, plane_idx: usize) -> &'a [u8] {
         let plane_bytes = plane_words(self.len) * 4;
         &self.bytes[HEADER_BYTES + plane_idx * plane_bytes..][..plane_bytes]
+    }
+
+    fn moved(&self, point_idx: usize, symmetry: Symmetry) -> usize {
+        let size = self.size();
+        let (x, y) = symmetry.apply((point_idx % self.len, point_idx / self.len), (size.w(), size.h()));
+        y * self.len + x
     }
 
     fn knows(&self, bit: u16) -> bool {
