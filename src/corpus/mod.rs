@@ -1,1 +1,5 @@
 //! The corpus room.
+
+pub mod config;
+
+pub use config::ConvertConfig;

@@ -1,1 +1,5 @@
-//! The train room.
+//! The training room.
+
+pub mod config;
+
+pub use config::{Optimizer, TrainConfig};
