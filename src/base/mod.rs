@@ -6,5 +6,6 @@ pub mod fs;
 pub mod limits;
 pub mod rng;
 pub mod signal;
+pub mod symmetry;
 
 pub use error::{Error, Result};

@@ -251,7 +251,7 @@ impl Game {
 
     /// Whether the network is not to see the history: a courteous pass under area rules would end the game.
     pub fn hides_history(&self) -> bool {
-        self.pass_is_second() && self.rules.scoring == Scoring::Area && self.rules.friendly_pass == FriendlyPass::Ok
+        self.pass_is_second() && !self.over && self.rules.scoring == Scoring::Area && self.rules.friendly_pass == FriendlyPass::Ok
     }
 
     /// Whether the button is on the table.

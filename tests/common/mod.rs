@@ -1,33 +1,41 @@
 //! What the whole-binary tests share.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::path::{Path, PathBuf};
 
-/// The folder of reference data (`EDGEZERO_DATA`, else `../shared` beside the repository), or a line that says that a test was skipped.
+/// The folder of corpus, specs and nets: `EDGEZERO_DATA`, or `../shared` beside the crate. Prints why and gives
+/// `None` when it is not there.
 pub fn data() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let dir = root.join(std::env::var_os("EDGEZERO_DATA").unwrap_or_else(|| "../shared".into()));
-    if dir.is_dir() {
+    let dir = match std::env::var_os("EDGEZERO_DATA") {
+        Some(dir) => PathBuf::from(dir),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+    };
+    if dir.join("corpus").is_dir() {
         return Some(dir);
     }
-    eprintln!("skipped: no data folder {} (EDGEZERO_DATA names another one)", dir.display());
+    eprintln!("skipped: no data folder {}", dir.display());
     None
 }
 
-/// A fresh folder for one test, removed with its content at the end.
-pub struct Scratch(pub PathBuf);
+/// A folder that goes away with the test.
+pub struct TempDir(PathBuf);
 
-impl Scratch {
-    /// A folder whose name has `name` and the process in it.
-    pub fn new(name: &str) -> Scratch {
+impl TempDir {
+    /// An empty folder; `name` is unique to the test.
+    pub fn new(name: &str) -> TempDir {
         let dir = std::env::temp_dir().join(format!("edgezero-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        Scratch(dir)
+        std::fs::create_dir_all(&dir).expect("a temporary folder");
+        TempDir(dir)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -36,7 +44,9 @@ impl Drop for Scratch {
 /// GNU Go's program, or a line that says that a test was skipped.
 pub fn gnugo() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).chain([PathBuf::from("/usr/games")]).map(|dir| dir.join("gnugo")).find(|p| p.is_file());
+    // Debian keeps games out of root's PATH.
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/games")]);
+    let found = dirs.map(|dir| dir.join("gnugo")).find(|program| program.is_file());
     if found.is_none() {
         eprintln!("skipped: gnugo is not installed");
     }
