@@ -40,3 +40,15 @@ impl Drop for TempDir {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// GNU Go's program, or a line that says that a test was skipped.
+pub fn gnugo() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps games out of root's PATH.
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/games")]);
+    let found = dirs.map(|dir| dir.join("gnugo")).find(|program| program.is_file());
+    if found.is_none() {
+        eprintln!("skipped: gnugo is not installed");
+    }
+    found
+}
