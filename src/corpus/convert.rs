@@ -67,7 +67,9 @@ pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Manif
     );
     let tally = run(job, &plan, &survey, &mut writer, tick)?;
     if tally.report.games_accepted == 0 {
-        let what = format!("no usable game: {} of {} refused", tally.report.games_refused, tally.report.games);
+        let reasons = tally.report.refused_by_reason.iter().map(|(reason, n)| format!("{n} {reason}"));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        let what = format!("no usable game in {} files; refused: {reasons}", tally.report.files);
         return Err(Error::new(job.out.display(), what).hint("-v, which tells each refusal"));
     }
     writer.finish(survey.source, tally.report)
