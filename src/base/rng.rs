@@ -11,7 +11,7 @@ pub fn rng(seed: u64, stream: u64) -> Rng {
 }
 
 /// The finaliser of SplitMix64 (Steele 2014): a bijection that scatters neighbouring inputs.
-pub fn mix(x: u64) -> u64 {
+pub const fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

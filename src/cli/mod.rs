@@ -1,6 +1,167 @@
 //! The command line: one file a subcommand, each parses, calls and prints; no logic lives here.
+//!
+//! A new subcommand is a file with `pub(super) struct XArgs` (argh) and `pub(super) fn run(args: XArgs, ctx: &Context) -> Result<()>`,
+//! a `mod` line and a line in `commands!` below. Results go to stdout with `outln!`, talk to stderr with `log`.
 
-/// Runs the program and returns its exit code: 0 success, 1 a failure of the world, 2 a wrong call.
+mod args;
+mod out;
+mod progress;
+
+mod convert;
+mod profiles;
+mod verify;
+
+commands! {
+    Convert(convert::ConvertArgs) = convert::run,
+    Profiles(profiles::ProfilesArgs) = profiles::run,
+    Verify(verify::VerifyArgs) = verify::run,
+}
+
+use crate::base::signal::Stop;
+use crate::base::{Error, Result};
+use crate::device::Machine;
+use crate::profile::{self, Profile};
+use argh::{FromArgs, SubCommands};
+use std::io::Write;
+
+/// The enum of subcommands and the call of each.
+macro_rules! commands {
+    ($($variant:ident($args:ty) = $run:path,)*) => {
+        #[derive(argh::FromArgs)]
+        #[argh(subcommand)]
+        enum Command { $($variant($args),)* }
+
+        impl Command {
+            fn run(self, ctx: &Context) -> Result<()> {
+                match self { $(Command::$variant(args) => $run(args, ctx),)* }
+            }
+        }
+    };
+}
+use commands;
+
+/// Turns Go game records into an opponent, on the board that will play it.
+///
+/// Main commands in their order: convert, train, gtp.
+#[derive(FromArgs)]
+struct Args {
+    /// budgets and defaults: a name (see `edgezero profiles`), a TOML file, or auto (the default), which looks at the machine
+    #[argh(option, default = "String::from(\"auto\")")]
+    profile: String,
+    /// what computes: auto (the default), tensorrt, cuda or cpu
+    #[argh(option, default = "Backend::Auto")]
+    backend: Backend,
+    /// threads of the CPU backend; the default is the profile's cores, as far as they are there
+    #[argh(option)]
+    threads: Option<usize>,
+    /// say more on stderr; twice for everything
+    #[argh(switch, short = 'v')]
+    verbose: u8,
+    /// print name and version
+    #[argh(switch)]
+    #[allow(dead_code, reason = "for the help text; answered before a command is looked for")]
+    version: bool,
+    #[argh(subcommand)]
+    command: Command,
+}
+
+/// What computes, as `--backend` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// The first that opens of TensorRT, CUDA, CPU.
+    Auto,
+    /// TensorRT engines.
+    TensorRt,
+    /// Our CUDA kernels.
+    Cuda,
+    /// The CPU.
+    Cpu,
+}
+
+impl std::str::FromStr for Backend {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Backend, String> {
+        match text {
+            "auto" => Ok(Backend::Auto),
+            "tensorrt" => Ok(Backend::TensorRt),
+            "cuda" => Ok(Backend::Cuda),
+            "cpu" => Ok(Backend::Cpu),
+            _ => Err("expected auto, tensorrt, cuda or cpu".to_string()),
+        }
+    }
+}
+
+/// What every subcommand is given.
+pub(super) struct Context {
+    /// Budgets and defaults.
+    pub(super) profile: Profile,
+    /// What was asked to compute.
+    pub(super) backend: Backend,
+    /// Threads of the CPU backend, 1 or more.
+    pub(super) threads: usize,
+    /// Set by Ctrl-C and SIGTERM.
+    pub(super) stop: Stop,
+}
+
+/// Runs the program and returns its exit code: 0 success, 1 a failure of the world, 2 a wrong call, 130 stopped.
 pub fn main() -> i32 {
-    0
+    match run(std::env::args_os().skip(1)) {
+        Ok(()) => 0,
+        Err(_) if out::is_closed() => 0,
+        Err(err) => {
+            // With stderr closed too there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "edgezero: {err}");
+            err.exit_code()
+        }
+    }
+}
+
+fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
+    let args = args::normalize(args)?;
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if args.iter().take_while(|arg| **arg != "--").any(|arg| *arg == "--version") {
+        return out::outln!("edgezero {}", env!("CARGO_PKG_VERSION"));
+    }
+    let args = match Args::from_args(&["edgezero"], &args) {
+        Ok(args) => args,
+        Err(argh::EarlyExit { output, status: Ok(()) }) => return out::outln!("{}", output.trim_end()),
+        Err(argh::EarlyExit { output, status: Err(()) }) => return Err(wrong_call(&output, &args)),
+    };
+    start_log(args.verbose);
+    let (profile, chosen) = profile::choose(&args.profile, &Machine::read())?;
+    log::info!("{chosen}");
+    let threads = match args.threads {
+        Some(0) => return Err(Error::call("--threads", "0, expected 1 or more")),
+        Some(threads) => threads,
+        None => profile.device.cores.min(Machine::read().cores),
+    };
+    let ctx = Context { profile, backend: args.backend, threads, stop: Stop::on_signals()? };
+    args.command.run(&ctx)
+}
+
+/// argh's complaint in the house's form.
+fn wrong_call(output: &str, args: &[&str]) -> Error {
+    let known = |arg: &&&str| Command::COMMANDS.iter().any(|command| command.name == **arg);
+    let help = match args.iter().find(known) {
+        Some(command) => format!("edgezero {command} --help"),
+        None => "edgezero --help".to_string(),
+    };
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Error::call("command line", lines.join(" ")).hint(help)
+}
+
+/// Log lines on stderr: `RUST_LOG` if it is set, else info, with -v debug, with -vv trace. Bare text at info, as for people.
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "info",
+        1 => "debug",
+        _ => "trace",
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
+        .format(|out, record| match record.level() {
+            log::Level::Info => writeln!(out, "{}", record.args()),
+            level => writeln!(out, "{}: {}", level.as_str().to_ascii_lowercase(), record.args()),
+        })
+        .init();
 }

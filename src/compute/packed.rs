@@ -17,6 +17,9 @@
 //! All numbers are little-endian. A 19x19 row has 512 bytes, a 9x9 row 152.
 //! KataGo's 22 planes and 19 numbers (input version 7) follow from it without loss.
 
+use crate::base::limits::{BOARD_LEN_MAX, BOARD_LEN_MIN};
+use crate::base::symmetry::Symmetry;
+
 /// Planes of KataGo's input version 7.
 pub const N_PLANES: usize = 22;
 /// Numbers of KataGo's input version 7.
@@ -86,4 +89,155 @@ pub const fn plane_words(len: usize) -> usize {
 /// Bytes of a packed row for an array of `len * len` cells.
 pub const fn row_bytes(len: usize) -> usize {
     HEADER_BYTES + N_PACKED_PLANES * plane_words(len) * 4
+}
+
+const ROW_BYTES_MAX: usize = row_bytes(BOARD_LEN_MAX);
+const _: () = assert!(ROW_BYTES_MAX == 512);
+
+/// One packed row.
+#[derive(Clone)]
+pub struct PackedRow {
+    len: u8,
+    bytes: [u8; ROW_BYTES_MAX],
+}
+
+impl PackedRow {
+    /// An empty row for an array of `len * len` cells, 2 to 19.
+    pub fn new(len: usize) -> PackedRow {
+        assert!((BOARD_LEN_MIN..=BOARD_LEN_MAX).contains(&len));
+        PackedRow { len: len as u8, bytes: [0; ROW_BYTES_MAX] }
+    }
+
+    /// Side of the array in cells.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Never: an array has at least four cells.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The row as it is stored: [`row_bytes`]`(len)` bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..row_bytes(self.len())]
+    }
+
+    /// Makes all of it zero.
+    pub fn clear(&mut self) {
+        self.bytes.fill(0);
+    }
+
+    /// States the board inside the array.
+    pub fn set_size(&mut self, w: usize, h: usize) {
+        (self.bytes[0], self.bytes[1]) = (w as u8, h as u8);
+    }
+
+    /// States the flags word.
+    pub fn set_flags(&mut self, flags: u32) {
+        self.bytes[4..8].copy_from_slice(&flags.to_le_bytes());
+    }
+
+    /// States the move `back + 1` moves ago: a cell, [`MOVE_PASS`] or [`MOVE_NONE`].
+    pub fn set_move(&mut self, back: usize, mv: u16) {
+        self.bytes[8 + 2 * back..10 + 2 * back].copy_from_slice(&mv.to_le_bytes());
+    }
+
+    /// States the numbers: globals 5 and 18, and the playout-doubling handicap.
+    pub fn set_numbers(&mut self, komi: f32, parity_wave: f32, doubling: f32) {
+        for (at, number) in [(20, komi), (24, parity_wave), (28, doubling)] {
+            self.bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    /// Sets the bit of a cell in one of the [`plane`]s.
+    pub fn set_bit(&mut self, plane: usize, cell: usize) {
+        self.bytes[HEADER_BYTES + plane * plane_words(self.len()) * 4 + cell / 8] |= 1 << (cell % 8);
+    }
+}
+
+/// Board columns and rows of a row.
+pub fn board_size(row: &[u8]) -> (usize, usize) {
+    (row[0] as usize, row[1] as usize)
+}
+
+/// Unpacks one row, moved by a symmetry (KataGo's number), into `planes` `[len, len, 22]` (plane 0 is the
+/// mask) and `globals` `[19]`. All of both is written.
+pub fn unpack(row: &[u8], len: usize, symmetry: u8, planes: &mut [f32], globals: &mut [f32]) {
+    assert_eq!(row.len(), row_bytes(len));
+    assert_eq!(planes.len(), len * len * N_PLANES);
+    assert_eq!(globals.len(), N_GLOBALS);
+    planes.fill(0.0);
+    let (w, h) = board_size(row);
+    assert!(w <= len && h <= len, "a row's board fits its array");
+    let symmetry = Symmetry::new(symmetry);
+    let cell_of = |x: usize, y: usize| {
+        let (x, y) = symmetry.apply((x, y), (w, h));
+        (y * len + x) * N_PLANES
+    };
+    for y in 0..h {
+        for x in 0..w {
+            let at = cell_of(x, y);
+            unpack_cell(row, len, y * len + x, &mut planes[at..at + N_PLANES]);
+        }
+    }
+    unpack_globals(row, globals);
+    for back in 0..5 {
+        match u16_at(row, 8 + 2 * back) {
+            MOVE_NONE => {}
+            MOVE_PASS => globals[back] = 1.0,
+            cell => planes[cell_of(cell as usize % len, cell as usize / len) + 9 + back] = 1.0,
+        }
+    }
+}
+
+/// All planes of one cell but the moves. `out`: `[22]`, zero.
+fn unpack_cell(row: &[u8], len: usize, cell: usize, out: &mut [f32]) {
+    let plane_bytes = plane_words(len) * 4;
+    let bit = |p: usize| row[HEADER_BYTES + p * plane_bytes + cell / 8] >> (cell % 8) & 1;
+    let as_f32 = |p: usize| f32::from(bit(p));
+    let (own, opp) = (bit(plane::OWN), bit(plane::OPP));
+    out[0] = 1.0;
+    out[1] = f32::from(own);
+    out[2] = f32::from(opp);
+    if own | opp == 1 {
+        let class = bit(plane::LIBERTIES_LOW) + 2 * bit(plane::LIBERTIES_HIGH);
+        if class > 0 {
+            out[2 + class as usize] = 1.0;
+        }
+        out[14] = as_f32(plane::LADDER);
+    } else {
+        out[6] = as_f32(plane::KO);
+        out[17] = as_f32(plane::LADDER);
+    }
+    out[15] = as_f32(plane::LADDER_PREV);
+    out[16] = as_f32(plane::LADDER_PREV2);
+    out[18] = as_f32(plane::AREA_OWN);
+    out[19] = as_f32(plane::AREA_OPP);
+}
+
+fn unpack_globals(row: &[u8], globals: &mut [f32]) {
+    let flags = u32::from_le_bytes([row[4], row[5], row[6], row[7]]);
+    let on = |bit: u32| f32::from(u8::from(flags & bit != 0));
+    let number = |at: usize| f32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
+    globals.fill(0.0);
+    globals[5] = number(20);
+    globals[6] = on(flag::KO_POSITIONAL | flag::KO_SITUATIONAL);
+    globals[7] = 0.5 * (on(flag::KO_POSITIONAL) - on(flag::KO_SITUATIONAL));
+    globals[8] = on(flag::SUICIDE);
+    globals[9] = on(flag::TERRITORY);
+    globals[10] = on(flag::TAX_SEKI_OR_ALL);
+    globals[11] = on(flag::TAX_ALL);
+    globals[12] = on(flag::PHASE_CLEANUP);
+    globals[13] = on(flag::PHASE_CLEANUP_2);
+    globals[14] = on(flag::PASS_ENDS_PHASE);
+    let doubling = number(28);
+    globals[15] = f32::from(u8::from(doubling != 0.0));
+    globals[16] = 0.5 * doubling;
+    globals[17] = on(flag::BUTTON);
+    globals[18] = number(24);
+}
+
+fn u16_at(row: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([row[at], row[at + 1]])
 }

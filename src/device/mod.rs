@@ -1,1 +1,132 @@
-//! The device room.
+//! What this machine is: model, cores, memory, page size; and what this process has used of it.
+//!
+//! Everything is read from `/proc` and `/sys` without a privilege. What a kernel does not tell is left at a safe value.
+
+use std::fs;
+use std::path::Path;
+
+/// Bytes of a page where the kernel does not tell: every x86-64 and most Jetson kernels.
+const PAGE_BYTES_USUAL: u64 = 4096;
+/// Tag of the page size in the auxiliary vector (`getauxval(3)`).
+const AT_PAGESZ: u64 = 6;
+
+/// Facts about the machine this process runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The device tree's model, such as `NVIDIA Jetson Xavier NX Developer Kit`; none on a PC.
+    pub model: Option<String>,
+    /// Cores this process may use: affinity and the control group's quota are respected.
+    pub cores: usize,
+    /// Memory in bytes this process may use at the most: `MemTotal`, or the control group's limit if that is less.
+    pub ram_bytes: u64,
+    /// Memory in bytes that can be had without swapping: `MemAvailable`.
+    pub ram_available_bytes: u64,
+    /// Bytes of a page.
+    pub page_bytes: u64,
+}
+
+impl Machine {
+    /// Reads the facts.
+    pub fn read() -> Machine {
+        Machine::read_under(Path::new("/"))
+    }
+
+    /// Reads the facts from files under `root` instead of `/`, so that a test can be any board.
+    /// Cores are always those of this process.
+    pub fn read_under(root: &Path) -> Machine {
+        let meminfo = text(&root.join("proc/meminfo"));
+        let total = kib_field(&meminfo, "MemTotal:").unwrap_or(0);
+        let available = kib_field(&meminfo, "MemAvailable:").unwrap_or(total);
+        let ram_bytes = memory_limit_bytes(root).map_or(total, |limit| limit.min(total));
+        Machine {
+            model: device_tree_model(root),
+            cores: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            ram_bytes,
+            ram_available_bytes: available.min(ram_bytes),
+            page_bytes: page_bytes(root).unwrap_or(PAGE_BYTES_USUAL),
+        }
+    }
+}
+
+/// The largest resident memory this process has had, in bytes (`VmHWM`); 0 where the kernel does not tell.
+pub fn peak_rss_bytes() -> u64 {
+    kib_field(&text(Path::new("/proc/self/status")), "VmHWM:").unwrap_or(0)
+}
+
+/// The resident memory of this process now, in bytes (`VmRSS`); 0 where the kernel does not tell.
+pub fn rss_bytes() -> u64 {
+    kib_field(&text(Path::new("/proc/self/status")), "VmRSS:").unwrap_or(0)
+}
+
+fn text(path: &Path) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// The number of a line `Name:   123 kB`, in bytes.
+fn kib_field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn device_tree_model(root: &Path) -> Option<String> {
+    ["proc/device-tree/model", "sys/firmware/devicetree/base/model"].iter().find_map(|path| {
+        let model = text(&root.join(path));
+        // Device tree strings end with a zero byte.
+        let model = model.trim_end_matches('\0').trim();
+        (!model.is_empty()).then(|| model.to_string())
+    })
+}
+
+/// The control group's memory limit (version 2, then 1), as a container sees its own.
+fn memory_limit_bytes(root: &Path) -> Option<u64> {
+    ["sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .iter()
+        .find_map(|path| text(&root.join(path)).trim().parse().ok())
+}
+
+fn page_bytes(root: &Path) -> Option<u64> {
+    let auxv = fs::read(root.join("proc/self/auxv")).ok()?;
+    auxv.chunks_exact(2 * size_of::<usize>()).find_map(|pair| {
+        let (tag, value) = pair.split_at(size_of::<usize>());
+        (word(tag)? == AT_PAGESZ).then(|| word(value)).flatten()
+    })
+}
+
+fn word(bytes: &[u8]) -> Option<u64> {
+    Some(usize::from_ne_bytes(bytes.try_into().ok()?) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_facts() {
+        let machine = Machine::read();
+        assert!(machine.cores >= 1);
+        assert!(machine.ram_bytes > 64 << 20, "{machine:?}");
+        assert!(machine.page_bytes.is_power_of_two(), "{machine:?}");
+        assert!(peak_rss_bytes() >= rss_bytes() && rss_bytes() > 1 << 20);
+    }
+
+    #[test]
+    fn another_machine_is_read_from_its_files() {
+        let root = std::env::temp_dir().join(format!("edgezero-device-{}", std::process::id()));
+        fs::create_dir_all(root.join("proc/device-tree")).unwrap();
+        fs::create_dir_all(root.join("sys/fs/cgroup")).unwrap();
+        fs::write(root.join("proc/device-tree/model"), b"NVIDIA Jetson Nano Developer Kit\0").unwrap();
+        fs::write(root.join("proc/meminfo"), "MemTotal:        4059292 kB\nMemAvailable:    3000000 kB\n").unwrap();
+        let machine = Machine::read_under(&root);
+        assert_eq!(machine.model.as_deref(), Some("NVIDIA Jetson Nano Developer Kit"));
+        assert_eq!((machine.ram_bytes, machine.ram_available_bytes), (4059292 << 10, 3000000 << 10));
+        assert_eq!(machine.page_bytes, PAGE_BYTES_USUAL);
+
+        fs::write(root.join("sys/fs/cgroup/memory.max"), "1073741824\n").unwrap();
+        let machine = Machine::read_under(&root);
+        assert_eq!((machine.ram_bytes, machine.ram_available_bytes), (1 << 30, 1 << 30));
+        fs::write(root.join("sys/fs/cgroup/memory.max"), "max\n").unwrap();
+        assert_eq!(Machine::read_under(&root).ram_bytes, 4059292 << 10);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

@@ -2,6 +2,15 @@
 //!
 //! Invariant: every position reached here is legal under the rules it was played with, or was stated as a set-up.
 
+pub mod board;
+pub mod game;
+pub mod ladder;
+pub mod life;
 pub mod point;
+pub mod rules;
+pub mod score;
 
+pub use board::{Board, Illegal, PointList, PointSet};
+pub use game::Game;
 pub use point::{Color, Move, Point, Size};
+pub use rules::Rules;

@@ -91,7 +91,8 @@ impl Size {
 
     /// Whether the point is on this board.
     pub fn contains(self, p: Point) -> bool {
-        p.0 as usize >= STRIDE && p.x() < self.w() && p.y() < self.h()
+        let (column, row) = (p.0 as usize % STRIDE, p.0 as usize / STRIDE);
+        (1..=self.w()).contains(&column) && (1..=self.h()).contains(&row)
     }
 }
 
@@ -152,12 +153,7 @@ impl Point {
 
     /// The neighbours on a board of this size.
     pub fn neighbors(self, size: Size) -> impl Iterator<Item = Point> {
-        self.around().into_iter().filter(move |&p| !p.is_border() && size.contains(p))
-    }
-
-    fn is_border(self) -> bool {
-        let c = self.0 as usize;
-        c < STRIDE || c.is_multiple_of(STRIDE) || c >= STRIDE * (BOARD_LEN_MAX + 1)
+        self.around().into_iter().filter(move |&p| size.contains(p))
     }
 
     /// GTP's name of the point on a board of `size`: a column letter without I, and the row from the bottom.

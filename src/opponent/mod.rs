@@ -1,1 +1,5 @@
 //! The opponent room.
+
+pub mod config;
+
+pub use config::OpponentConfig;

@@ -1,0 +1,183 @@
+//! From a game to a packed row. The facts follow KataGo's input version 7 (nets of model version 8 and later).
+
+use crate::compute::packed::{MOVE_NONE, MOVE_PASS, PackedRow, flag, plane};
+use crate::go::game::HISTORY_MAX;
+use crate::go::ladder::{LadderReader, Ladders};
+use crate::go::rules::{Ko, Scoring, Suicide, Tax};
+use crate::go::score::{area, taxed_area};
+use crate::go::{Board, Game, Move, Rules};
+
+/// Komi is clipped to the number of points plus this.
+const KOMI_CLIP_EXTRA: f32 = 20.0;
+/// Ladder readings kept: the positions of the last two moves serve the next one.
+const LADDERS_KEPT: usize = 4;
+
+/// Encodes positions; keeps the ladders of the last few boards, which the next position shows again.
+#[derive(Default)]
+pub struct Encoder {
+    reader: LadderReader,
+    kept: heapless::Deque<(Board, Ladders), LADDERS_KEPT>,
+}
+
+impl Encoder {
+    /// Fills `row` with the present position of `game`, from the view of the player to move.
+    /// The row's array must hold the board.
+    pub fn encode(&mut self, game: &Game, row: &mut PackedRow) {
+        let size = game.size();
+        assert!(size.len_max() <= row.len(), "the array holds the board");
+        row.clear();
+        row.set_size(size.w(), size.h());
+        let n_history = if game.hides_history() { 0 } else { HISTORY_MAX };
+        encode_stones(game, row);
+        encode_ko(game, row);
+        encode_moves(game, n_history, row);
+        self.encode_ladders(game, n_history, row);
+        encode_area(game, row);
+        encode_numbers(game, row);
+    }
+
+    fn encode_ladders(&mut self, game: &Game, n_history: usize, row: &mut PackedRow) {
+        let len = row.len();
+        let now = self.ladders(game.board());
+        let working = now.working[game.to_move().opponent().index()];
+        for p in now.laddered.iter().chain(working.iter()) {
+            row.set_bit(plane::LADDER, p.index(len));
+        }
+        for (back, plane) in [(1, plane::LADDER_PREV), (2, plane::LADDER_PREV2)] {
+            let ladders = self.ladders(game.board_before(back.min(n_history)));
+            for p in ladders.laddered.iter() {
+                row.set_bit(plane, p.index(len));
+            }
+        }
+    }
+
+    fn ladders(&mut self, board: &Board) -> Ladders {
+        if let Some((_, ladders)) = self.kept.iter().find(|(b, _)| b.hash() == board.hash() && b == board) {
+            return *ladders;
+        }
+        let ladders = self.reader.read(board);
+        if self.kept.is_full() {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((board.clone(), ladders)).expect("one was taken out when full");
+        ladders
+    }
+}
+
+fn encode_stones(game: &Game, row: &mut PackedRow) {
+    let (board, len) = (game.board(), row.len());
+    for p in game.size().points() {
+        let Some(color) = board.get(p) else { continue };
+        let cell = p.index(len);
+        row.set_bit(if color == game.to_move() { plane::OWN } else { plane::OPP }, cell);
+        let class = Some(board.liberties(p)).filter(|n| *n <= 3).unwrap_or(0);
+        if class & 1 != 0 {
+            row.set_bit(plane::LIBERTIES_LOW, cell);
+        }
+        if class & 2 != 0 {
+            row.set_bit(plane::LIBERTIES_HIGH, cell);
+        }
+    }
+}
+
+fn encode_ko(game: &Game, row: &mut PackedRow) {
+    let len = row.len();
+    for p in game.superko_points(game.to_move()).iter().chain(game.board().ko()) {
+        row.set_bit(plane::KO, p.index(len));
+    }
+}
+
+fn encode_moves(game: &Game, n_history: usize, row: &mut PackedRow) {
+    let len = row.len();
+    let mut moves = game.history().take(n_history);
+    for back in 0..HISTORY_MAX {
+        row.set_move(
+            back,
+            match moves.next() {
+                None => MOVE_NONE,
+                Some(Move::Pass) => MOVE_PASS,
+                Some(Move::Play(p)) => p.index(len) as u16,
+            },
+        );
+    }
+}
+
+fn encode_area(game: &Game, row: &mut PackedRow) {
+    let rules = game.rules();
+    if rules.scoring == Scoring::Territory {
+        return;
+    }
+    let owners = match rules.tax {
+        Tax::None => area(game.board(), rules.suicide),
+        Tax::Seki | Tax::All => taxed_area(game.board(), rules.suicide),
+    };
+    let len = row.len();
+    for p in game.size().points() {
+        if let Some(color) = owners[p] {
+            row.set_bit(if color == game.to_move() { plane::AREA_OWN } else { plane::AREA_OPP }, p.index(len));
+        }
+    }
+}
+
+fn encode_numbers(game: &Game, row: &mut PackedRow) {
+    let n_points = game.size().n_points();
+    let clip = n_points as f32 + KOMI_CLIP_EXTRA;
+    let komi = game.self_komi().clamp(-clip, clip);
+    let wave = match game.rules().scoring {
+        Scoring::Area => parity_wave(komi, n_points),
+        Scoring::Territory => 0.0,
+    };
+    row.set_numbers(komi / 20.0, wave, 0.0);
+    row.set_flags(flags(game, game.rules()));
+}
+
+fn flags(game: &Game, rules: &Rules) -> u32 {
+    let pass_ends = game.pass_ends() && !game.hides_history();
+    [
+        (rules.ko == Ko::Positional, flag::KO_POSITIONAL),
+        (rules.ko == Ko::Situational, flag::KO_SITUATIONAL),
+        (rules.suicide != Suicide::Forbidden, flag::SUICIDE),
+        (rules.scoring == Scoring::Territory, flag::TERRITORY),
+        (rules.tax != Tax::None, flag::TAX_SEKI_OR_ALL),
+        (rules.tax == Tax::All, flag::TAX_ALL),
+        (pass_ends, flag::PASS_ENDS_PHASE),
+        (game.button_on_table(), flag::BUTTON),
+    ]
+    .into_iter()
+    .filter(|(on, _)| *on)
+    .fold(0, |bits, (_, bit)| bits | bit)
+}
+
+/// How near the next attainable area score is: a triangle wave in komi with the parity of the board (global 18).
+fn parity_wave(komi: f32, n_points: usize) -> f32 {
+    let parity = (n_points % 2) as f32;
+    let floor = ((komi - parity) / 2.0).floor() * 2.0 + parity;
+    let delta = komi - floor;
+    if delta < 0.5 {
+        delta
+    } else if delta < 1.5 {
+        1.0 - delta
+    } else {
+        delta - 2.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parity_wave_by_komi() {
+        for (komi, n_points, expected) in [
+            (0.5, 81, -0.5),
+            (2.5, 81, -0.5),
+            (6.0, 81, 0.0),
+            (7.5, 81, 0.5),
+            (0.5, 100, 0.5),
+            (5.5, 100, -0.5),
+            (-7.5, 361, -0.5),
+        ] {
+            assert_eq!(parity_wave(komi, n_points), expected, "komi {komi} on {n_points} points");
+        }
+    }
+}

@@ -1,0 +1,511 @@
+//! A game: a set-up, the moves after it, and all of the past that rules and network inputs ask for.
+
+use super::board::{Board, Illegal, PointSet};
+use super::point::{Color, Move, Point, Size};
+use super::rules::{FriendlyPass, HandicapBonus, Ko, Rules, Scoring, Suicide, Tax};
+use super::score;
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Moves of history that a network sees.
+pub const HISTORY_MAX: usize = 5;
+
+/// How strictly a move is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// The game's own rules, superko included.
+    Rules,
+    /// What servers let pass into records: simple ko and suicide are checked, superko is not.
+    Record,
+    /// What a controller may say: only occupied points and single-stone suicide are refused.
+    Tolerant,
+}
+
+/// The half point on the table under button rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Button {
+    Unused,
+    OnTable,
+    Taken(Color),
+}
+
+/// A game in progress.
+///
+/// A *reset* is the start, a set-up, or a colour moving twice in a row: history, ko bans and passes before it are
+/// forgotten, as KataGo's engine does it.
+#[derive(Clone)]
+pub struct Game {
+    rules: Rules,
+    komi: f32,
+    start: Board,
+    start_to_move: Color,
+    start_taken: [u32; 2],
+    board: Board,
+    to_move: Color,
+    moves: Vec<(Color, Move)>,
+    /// The boards before the latest move and before the one before it.
+    previous: [Board; 2],
+    /// Moves that history planes may show.
+    n_history: usize,
+    past: HashSet<u64, BuildHasherDefault<Unhashed>>,
+    n_passes: usize,
+    over: bool,
+    /// Where each player passed since the reset; only kept under simple ko.
+    passed_at: Vec<(u64, Color)>,
+    n_handicap: usize,
+    white_has_played: bool,
+    placed: [u32; 2],
+    taken: [u32; 2],
+    button: Button,
+}
+
+impl Game {
+    /// An empty board with Black to move; komi in points for White.
+    pub fn new(size: Size, rules: Rules, komi: f32) -> Game {
+        Game::from_board(Board::new(size), Color::Black, rules, komi)
+    }
+
+    /// A game that starts from a position without history.
+    pub fn from_board(mut board: Board, to_move: Color, rules: Rules, komi: f32) -> Game {
+        board.clear_ko();
+        let mut game = Game {
+            rules,
+            komi,
+            start: board.clone(),
+            start_to_move: to_move,
+            start_taken: [0; 2],
+            previous: [board.clone(), board.clone()],
+            board,
+            to_move,
+            moves: Vec::new(),
+            n_history: 0,
+            past: HashSet::default(),
+            n_passes: 0,
+            over: false,
+            passed_at: Vec::new(),
+            n_handicap: 0,
+            white_has_played: false,
+            placed: [0; 2],
+            taken: [0; 2],
+            button: Button::Unused,
+        };
+        game.restart();
+        game
+    }
+
+    /// The rule set.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Points White receives by agreement; handicap compensation comes on top.
+    pub fn komi(&self) -> f32 {
+        self.komi
+    }
+
+    /// Changes the komi of the game in progress.
+    pub fn set_komi(&mut self, komi: f32) {
+        self.komi = komi;
+    }
+
+    /// Replays the game under other rules.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+        self.replay(self.moves.len());
+    }
+
+    /// Columns and rows.
+    pub fn size(&self) -> Size {
+        self.board.size()
+    }
+
+    /// The present position.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Whose turn it is.
+    pub fn to_move(&self) -> Color {
+        self.to_move
+    }
+
+    /// All moves since the last set-up.
+    pub fn moves(&self) -> &[(Color, Move)] {
+        &self.moves
+    }
+
+    /// Whether passes have ended the game. Moves may still be played.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Stones taken off so far by the colour of the stones: `[black, white]`.
+    pub fn taken(&self) -> [u32; 2] {
+        self.taken
+    }
+
+    /// Consecutive passes at the end of the moves.
+    pub fn n_passes(&self) -> usize {
+        self.n_passes
+    }
+
+    /// Puts or removes one stone as a set-up: history, moves and ko are forgotten.
+    pub fn set_stone(&mut self, p: Point, color: Option<Color>) {
+        self.set_stones([(p, color)]);
+    }
+
+    /// Puts and removes stones as one set-up: history, moves and ko are forgotten.
+    pub fn set_stones(&mut self, stones: impl IntoIterator<Item = (Point, Option<Color>)>) {
+        self.board.set_stones(stones);
+        self.start = self.board.clone();
+        self.start_to_move = self.to_move;
+        self.start_taken = self.taken;
+        self.restart();
+    }
+
+    /// Sets whose turn it is. A change counts as a set-up without new stones.
+    pub fn set_to_move(&mut self, color: Color) {
+        if color != self.to_move {
+            self.to_move = color;
+            if self.moves.is_empty() {
+                self.start_to_move = color;
+            }
+            self.reset();
+        }
+    }
+
+    /// Whether the rules allow the move, superko included. Passing is always legal.
+    pub fn is_legal(&self, color: Color, mv: Move) -> Result<(), Illegal> {
+        self.check(color, mv, Check::Rules)
+    }
+
+    /// Plays a move that the rules allow.
+    pub fn play(&mut self, color: Color, mv: Move) -> Result<(), Illegal> {
+        self.check(color, mv, Check::Rules)?;
+        self.apply(color, mv);
+        Ok(())
+    }
+
+    /// Plays a move of a record: superko repetitions pass, since servers let them pass.
+    pub fn play_record(&mut self, color: Color, mv: Move) -> Result<(), Illegal> {
+        self.check(color, mv, Check::Record)?;
+        self.apply(color, mv);
+        Ok(())
+    }
+
+    /// Plays what a controller says: refuses only occupied points, points off the board and single-stone suicide.
+    pub fn play_tolerant(&mut self, color: Color, mv: Move) -> Result<(), Illegal> {
+        self.check(color, mv, Check::Tolerant)?;
+        self.apply(color, mv);
+        Ok(())
+    }
+
+    /// Takes the last move back; false if there is none since the set-up.
+    pub fn undo(&mut self) -> bool {
+        match self.moves.len() {
+            0 => false,
+            n => {
+                self.replay(n - 1);
+                true
+            }
+        }
+    }
+
+    /// The points other than simple ko's where `color` may not play because of superko; the game's own rules.
+    pub fn superko_points(&self, color: Color) -> PointSet {
+        let mut points = PointSet::default();
+        if self.rules.ko == Ko::Simple || color != self.to_move || self.past.len() < 2 {
+            return points;
+        }
+        for p in self.size().points() {
+            if self.board.is_empty(p) && self.is_legal(color, Move::Play(p)) == Err(Illegal::Superko) {
+                points.insert(p);
+            }
+        }
+        points
+    }
+
+    /// The last moves that history planes may show, latest first: at most [`HISTORY_MAX`], alternating in colour.
+    pub fn history(&self) -> impl Iterator<Item = Move> + '_ {
+        self.moves.iter().rev().take(self.n_history).map(|&(_, mv)| mv)
+    }
+
+    /// The board `n` moves ago, 0 to 2, as far as history reaches.
+    pub fn board_before(&self, n: usize) -> &Board {
+        match n.min(self.n_history) {
+            0 => &self.board,
+            n => &self.previous[n.min(2) - 1],
+        }
+    }
+
+    /// Whether a pass by the player to move would be the second in a row.
+    pub fn pass_is_second(&self) -> bool {
+        self.button != Button::OnTable && self.n_passes >= 1
+    }
+
+    /// Whether a pass by the player to move would end the game: the second in a row, or under simple ko a
+    /// second pass of this player in this position.
+    pub fn pass_ends(&self) -> bool {
+        self.pass_is_second() || (self.button != Button::OnTable && self.passed_at.contains(&(self.board.hash(), self.to_move)))
+    }
+
+    /// Whether the network is not to see the history: a courteous pass under area rules would end the game.
+    pub fn hides_history(&self) -> bool {
+        self.pass_is_second() && !self.over && self.rules.scoring == Scoring::Area && self.rules.friendly_pass == FriendlyPass::Ok
+    }
+
+    /// Whether the button is on the table.
+    pub fn button_on_table(&self) -> bool {
+        self.button == Button::OnTable
+    }
+
+    /// Points that White receives: komi, compensation for handicap, and the button.
+    pub fn white_bonus(&self) -> f32 {
+        let n = if self.n_handicap > 1 { self.n_handicap } else { 0 };
+        let handicap = match self.rules.white_handicap_bonus {
+            HandicapBonus::Zero => 0,
+            HandicapBonus::N => n,
+            HandicapBonus::NMinusOne => n.saturating_sub(1),
+        };
+        let button = match self.button {
+            Button::Taken(Color::White) => 0.5,
+            Button::Taken(Color::Black) => -0.5,
+            Button::Unused | Button::OnTable => 0.0,
+        };
+        self.komi + handicap as f32 + button
+    }
+
+    /// Komi as the network sees it, for the player to move: with territory scoring, stones played more by Black count for White.
+    pub fn self_komi(&self) -> f32 {
+        let credit = match self.rules.scoring {
+            Scoring::Area => 0.0,
+            Scoring::Territory => self.placed[0] as f32 - self.placed[1] as f32,
+        };
+        let white = self.white_bonus() + credit;
+        match self.to_move {
+            Color::White => white,
+            Color::Black => -white,
+        }
+    }
+
+    /// The score in points for White (negative: Black is ahead) once the `dead` stones are taken off.
+    pub fn score_white(&self, dead: &PointSet) -> f32 {
+        let [black, white] = match self.rules.scoring {
+            Scoring::Area => self.area_points(dead),
+            Scoring::Territory => self.territory_points(dead),
+        };
+        white as f32 - black as f32 + self.white_bonus()
+    }
+
+    fn area_points(&self, dead: &PointSet) -> [usize; 2] {
+        let clean = score::without(&self.board, dead);
+        let owners = match self.rules.tax {
+            Tax::None => score::area(&clean, self.rules.suicide),
+            Tax::Seki | Tax::All => score::taxed_area(&clean, self.rules.suicide),
+        };
+        self.pay_group_tax(&clean, score::count(&owners, self.size()))
+    }
+
+    fn territory_points(&self, dead: &PointSet) -> [usize; 2] {
+        let seki = score::seki_stones(&self.board, dead, self.rules.suicide, self.rules.tax);
+        let mut points = score::territory(&self.board, dead, &seki);
+        for color in [Color::Black, Color::White] {
+            points[color.index()] += self.taken[color.opponent().index()] as usize;
+        }
+        self.pay_group_tax(&score::without(&self.board, dead), points)
+    }
+
+    /// Under the tax on all groups each living group pays two points.
+    fn pay_group_tax(&self, clean: &Board, points: [usize; 2]) -> [usize; 2] {
+        if self.rules.tax != Tax::All {
+            return points;
+        }
+        let groups = score::count_groups(clean, self.rules.suicide);
+        [points[0].saturating_sub(2 * groups[0]), points[1].saturating_sub(2 * groups[1])]
+    }
+
+    fn check(&self, color: Color, mv: Move, check: Check) -> Result<(), Illegal> {
+        let Move::Play(p) = mv else { return Ok(()) };
+        // Out of turn there is no past and no ko: the position counts as a set-up.
+        let in_turn = color == self.to_move;
+        let suicide = if check == Check::Tolerant { Suicide::MultiStone } else { self.rules.suicide };
+        match self.board.check(p, color, suicide) {
+            Err(Illegal::Ko) if !in_turn || check == Check::Tolerant => {
+                let mut free = self.board.clone();
+                free.clear_ko();
+                free.check(p, color, suicide)?;
+            }
+            other => other?,
+        }
+        if check == Check::Rules && self.rules.ko != Ko::Simple {
+            let after = self.past_key(self.board.hash_after(p, color), color.opponent());
+            let here = self.past_key(self.board.hash(), color);
+            let repeats = if in_turn { self.past.contains(&after) } else { after == here };
+            if repeats {
+                return Err(Illegal::Superko);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, color: Color, mv: Move) {
+        if color != self.to_move {
+            self.to_move = color;
+            self.reset();
+        }
+        self.previous.swap(0, 1);
+        self.previous[0].clone_from(&self.board);
+        self.moves.push((color, mv));
+        self.n_history = (self.n_history + 1).min(HISTORY_MAX);
+        match mv {
+            Move::Play(p) => self.apply_stone(p, color),
+            Move::Pass => self.apply_pass(color),
+        }
+        self.to_move = color.opponent();
+        self.past.insert(self.past_key(self.board.hash(), self.to_move));
+    }
+
+    fn apply_stone(&mut self, p: Point, color: Color) {
+        let taken = self.board.play(p, color);
+        for (sum, n) in self.taken.iter_mut().zip(taken.stones) {
+            *sum += u32::from(n);
+        }
+        self.placed[color.index()] += 1;
+        self.white_has_played |= color == Color::White;
+        self.n_handicap += usize::from(!self.white_has_played);
+        self.n_passes = 0;
+        self.over = false;
+    }
+
+    fn apply_pass(&mut self, color: Color) {
+        self.board.clear_ko();
+        if self.button == Button::OnTable {
+            self.button = Button::Taken(color);
+            self.past.clear();
+            return;
+        }
+        let here = (self.board.hash(), color);
+        self.n_passes += 1;
+        self.over = self.n_passes >= 2 || self.passed_at.contains(&here);
+        if self.rules.ko == Ko::Simple {
+            self.passed_at.push(here);
+        }
+        if self.over {
+            self.n_history = 1;
+        }
+    }
+
+    /// Begins anew at the start position.
+    fn restart(&mut self) {
+        self.board.clone_from(&self.start);
+        self.to_move = self.start_to_move;
+        self.moves.clear();
+        self.taken = self.start_taken;
+        let [black, white] = [Color::Black, Color::White].map(|c| self.start.count(c));
+        self.placed = [black as u32, white as u32];
+        self.n_handicap = if white == 0 { black } else { 0 };
+        self.white_has_played = false;
+        self.button = if self.rules.button { Button::OnTable } else { Button::Unused };
+        self.reset();
+    }
+
+    /// Forgets the past of the present position.
+    fn reset(&mut self) {
+        self.board.clear_ko();
+        self.n_history = 0;
+        self.n_passes = 0;
+        self.over = false;
+        self.passed_at.clear();
+        self.past.clear();
+        self.past.insert(self.past_key(self.board.hash(), self.to_move));
+    }
+
+    fn replay(&mut self, n_moves: usize) {
+        let moves: Vec<(Color, Move)> = self.moves[..n_moves].to_vec();
+        self.restart();
+        for (color, mv) in moves {
+            self.apply(color, mv);
+        }
+    }
+
+    /// What superko compares: the stones, and in the situational rule the player to move.
+    fn past_key(&self, hash: u64, to_move: Color) -> u64 {
+        match (self.rules.ko, to_move) {
+            (Ko::Situational, Color::White) => !hash,
+            _ => hash,
+        }
+    }
+}
+
+/// Position hashes are scattered already.
+#[derive(Clone, Default)]
+struct Unhashed(u64);
+
+impl Hasher for Unhashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(b);
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play_all(game: &mut Game, names: &str) {
+        for name in names.split_whitespace() {
+            let mv = Move::parse_gtp(name, game.size()).unwrap();
+            game.play_tolerant(game.to_move(), mv).unwrap();
+        }
+    }
+
+    #[test]
+    fn undo_gives_the_game_before_back() {
+        let size = Size::square(5).unwrap();
+        let mut game = Game::new(size, Rules::TROMP_TAYLOR, 7.5);
+        play_all(&mut game, "C3 C2 D2 D3 B2 pass C1");
+        let before = game.clone();
+        play_all(&mut game, "A1");
+        assert!(game.undo());
+        assert_eq!(game.board(), before.board());
+        assert_eq!((game.taken(), game.to_move(), game.past.len()), (before.taken(), before.to_move(), before.past.len()));
+        while game.undo() {}
+        assert_eq!(game.board(), &Board::new(size));
+    }
+
+    #[test]
+    fn handicap_counts_as_the_rules_say() {
+        let size = Size::square(9).unwrap();
+        for (rules, komi, expected) in [(Rules::CHINESE, 0.5, 2.5), (Rules::AGA, 0.5, 1.5), (Rules::TROMP_TAYLOR, 0.5, 0.5)] {
+            let mut game = Game::new(size, rules, komi);
+            play_all(&mut game, "C3 pass G7 E5");
+            assert_eq!(game.white_bonus(), expected, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn two_passes_end_the_game_and_a_stone_goes_on() {
+        let mut game = Game::new(Size::square(5).unwrap(), Rules::JAPANESE, 6.5);
+        play_all(&mut game, "C3 pass pass");
+        assert!(game.is_over() && game.pass_ends());
+        assert_eq!(game.history().count(), 1);
+        play_all(&mut game, "A1");
+        assert!(!game.is_over());
+    }
+
+    #[test]
+    fn scores_by_area_and_by_territory() {
+        let board = Board::from_text(". X O .\n. X O .\n. X O .\nX X O .").unwrap();
+        for (rules, expected) in [(Rules::CHINESE, 0.0), (Rules::JAPANESE, 1.0)] {
+            let game = Game::from_board(board.clone(), Color::Black, rules, 0.0);
+            assert_eq!(game.score_white(&PointSet::default()), expected, "{rules:?}");
+        }
+    }
+}

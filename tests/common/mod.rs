@@ -1,0 +1,54 @@
+//! What the whole-binary tests share.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::path::{Path, PathBuf};
+
+/// The folder of corpus, specs and nets: `EDGEZERO_DATA`, or `../shared` beside the crate. Prints why and gives
+/// `None` when it is not there.
+pub fn data() -> Option<PathBuf> {
+    let dir = match std::env::var_os("EDGEZERO_DATA") {
+        Some(dir) => PathBuf::from(dir),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+    };
+    if dir.join("corpus").is_dir() {
+        return Some(dir);
+    }
+    eprintln!("skipped: no data folder {}", dir.display());
+    None
+}
+
+/// A folder that goes away with the test.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// An empty folder; `name` is unique to the test.
+    pub fn new(name: &str) -> TempDir {
+        let dir = std::env::temp_dir().join(format!("edgezero-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("a temporary folder");
+        TempDir(dir)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// GNU Go's program, or a line that says that a test was skipped.
+pub fn gnugo() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps games out of root's PATH.
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/games")]);
+    let found = dirs.map(|dir| dir.join("gnugo")).find(|program| program.is_file());
+    if found.is_none() {
+        eprintln!("skipped: gnugo is not installed");
+    }
+    found
+}
