@@ -59,7 +59,7 @@ impl Encoder {
         if self.kept.is_full() {
             self.kept.pop_front();
         }
-        self.kept.push_back((board.clone(), ladders)).ok().expect("one was taken out when full");
+        self.kept.push_back((board.clone(), ladders)).expect("one was taken out when full");
         ladders
     }
 }

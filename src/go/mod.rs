@@ -5,6 +5,7 @@
 pub mod board;
 pub mod game;
 pub mod ladder;
+pub mod life;
 pub mod point;
 pub mod rules;
 pub mod score;

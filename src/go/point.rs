@@ -145,6 +145,12 @@ impl Point {
         [Point(c - STRIDE as u16), Point(c - 1), Point(c + 1), Point(c + STRIDE as u16)]
     }
 
+    /// The cells at the four corners; some may be wall.
+    pub(crate) const fn diagonals(self) -> [Point; 4] {
+        let (c, s) = (self.0, STRIDE as u16);
+        [Point(c - s - 1), Point(c - s + 1), Point(c + s - 1), Point(c + s + 1)]
+    }
+
     /// The neighbours on a board of this size.
     pub fn neighbors(self, size: Size) -> impl Iterator<Item = Point> {
         self.around().into_iter().filter(move |&p| size.contains(p))

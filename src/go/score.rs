@@ -93,10 +93,9 @@ fn claim(board: &Board, benson: &Benson, color: Color, owners: &mut Owners) {
             }
         } else {
             let region = benson.region(p);
-            let closed = !region.touches_dropped;
-            if closed && (region.n_inner <= 1 || !region.has_opponent) {
-                owners[p] = Some(color);
-            } else if !region.has_opponent && owners[p].is_none() {
+            let enclosed = !region.touches_dropped && (region.n_inner <= 1 || !region.has_opponent);
+            let open = !region.has_opponent && owners[p].is_none();
+            if enclosed || open {
                 owners[p] = Some(color);
             }
         }

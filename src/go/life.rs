@@ -1,0 +1,286 @@
+//! Which stones are dead at the end of a game.
+//!
+//! Two judges: many random continuations show who owns each stone in the end, and where they do not agree, or
+//! where they call a chain dead, a search reads out whether the opponent can really capture it.
+
+use super::board::{Board, PointList, PointSet};
+use super::point::{Color, Point};
+use super::rules::Suicide;
+use super::score::{PointMap, pass_alive, plain_area};
+use crate::base::rng::{Rng, below, rng};
+use rand::Rng as _;
+
+/// Random continuations of one judgement: the standard error of an ownership is below 0.09.
+const PLAYOUTS: usize = 128;
+/// Mean ownership (1 = always the owner's) from which a chain counts as alive without reading.
+const ALIVE_MEAN: f32 = 0.6;
+/// Mean ownership below which a chain that could not be read out counts as dead. An invader in settled territory of 36
+/// points has -0.2 to -0.3, since random defenders let some invaders live; its surroundings have 0.4 and more.
+const DEAD_MEAN: f32 = -0.1;
+/// Liberties from which the search does not follow a chain.
+const LIBERTIES_READ_MAX: usize = 4;
+/// Positions of one search; the bent four in the corner needs a few hundred.
+const NODES_MAX: usize = 30_000;
+/// Depth of one search in moves.
+const DEPTH_MAX: usize = 24;
+
+/// The dead stones of both colours in a position where both players have passed. The same seed gives the same answer.
+pub fn dead_stones(board: &Board, seed: u64) -> PointSet {
+    let mut safe = PointSet::default();
+    for color in [Color::Black, Color::White] {
+        for p in pass_alive(board, color, Suicide::Forbidden).iter() {
+            safe.insert(p);
+        }
+    }
+    let ownership = playout_ownership(board, seed);
+    let mut dead = PointSet::default();
+    let mut seen = PointSet::default();
+    for p in board.size().points() {
+        let Some(color) = board.get(p) else { continue };
+        if safe.contains(p) || !seen.insert(board.chain_name(p)) {
+            continue;
+        }
+        let sign = if color == Color::Black { 1.0 } else { -1.0 };
+        let n = board.chain_len(p) as f32;
+        let mean = board.chain(p).map(|s| sign * ownership[s]).sum::<f32>() / n;
+        if is_dead(board, p, mean) {
+            for s in board.chain(p) {
+                dead.insert(s);
+            }
+        }
+    }
+    dead
+}
+
+fn is_dead(board: &Board, p: Point, mean_ownership: f32) -> bool {
+    if mean_ownership >= ALIVE_MEAN {
+        return false;
+    }
+    Reader::default().captured(board, p).unwrap_or(mean_ownership <= DEAD_MEAN)
+}
+
+/// Mean owner of each point over random continuations: 1 always Black's, -1 always White's.
+fn playout_ownership(board: &Board, seed: u64) -> PointMap<f32> {
+    let mut sum = PointMap::filled(0.0f32);
+    for i in 0..PLAYOUTS {
+        let mut r = rng(seed, i as u64);
+        let first = if i % 2 == 0 { Color::Black } else { Color::White };
+        let end = play_out(board.clone(), first, &mut r);
+        let owners = plain_area(&end);
+        for p in board.size().points() {
+            sum[p] += match owners[p] {
+                Some(Color::Black) => 1.0,
+                Some(Color::White) => -1.0,
+                None => 0.0,
+            };
+        }
+    }
+    for p in board.size().points() {
+        sum[p] /= PLAYOUTS as f32;
+    }
+    sum
+}
+
+/// Random legal moves that fill no own eye, until neither has one.
+fn play_out(mut board: Board, mut color: Color, r: &mut Rng) -> Board {
+    let points: PointList = board.size().points().collect();
+    let mut n_passes = 0;
+    for _ in 0..3 * points.len() {
+        match random_move(&board, &points, color, r) {
+            Some(p) => {
+                board.play(p, color);
+                n_passes = 0;
+            }
+            None => {
+                board.clear_ko();
+                n_passes += 1;
+                if n_passes == 2 {
+                    break;
+                }
+            }
+        }
+        color = color.opponent();
+    }
+    board
+}
+
+/// The first acceptable point from a random place on, in steps that visit every point.
+fn random_move(board: &Board, points: &PointList, color: Color, r: &mut Rng) -> Option<Point> {
+    let n = points.len();
+    let start = below(r.next_u64(), n);
+    // A prime step above the largest board visits all points in a scattered order.
+    const STEP: usize = 367;
+    (0..n)
+        .map(|i| points[(start + i * STEP) % n])
+        .find(|&p| board.check(p, color, Suicide::Forbidden).is_ok() && !is_own_eye(board, p, color))
+}
+
+/// Whether a stone of `color` at `p` would fill its own eye: friends all round and at most one weak corner.
+pub fn is_own_eye(board: &Board, p: Point, color: Color) -> bool {
+    let size = board.size();
+    if !p.around().iter().all(|&q| !size.contains(q) || board.get(q) == Some(color)) {
+        return false;
+    }
+    let corners = p.diagonals();
+    let n_corners = corners.iter().filter(|&&q| size.contains(q)).count();
+    let n_enemy = corners.iter().filter(|&&q| board.get(q) == Some(color.opponent())).count();
+    n_enemy <= usize::from(n_corners == 4)
+}
+
+/// Reads whether a chain can be captured by an opponent who moves first. The defender may always pass, and may not
+/// retake a ko: what a resumption after the end allows (Japanese rules 1989, article 7).
+#[derive(Default)]
+struct Reader {
+    nodes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Attacker,
+    Defender,
+}
+
+impl Reader {
+    /// None if the chain gets away from the search: too many liberties, moves or positions.
+    fn captured(&mut self, board: &Board, d: Point) -> Option<bool> {
+        let mut board = board.clone();
+        board.clear_ko();
+        self.search(&board, d, Turn::Attacker, DEPTH_MAX, PointSet::default())
+    }
+
+    /// `area`: points where stones were taken off in this line, all of which stay worth a move.
+    fn search(&mut self, board: &Board, d: Point, turn: Turn, depth: usize, area: PointSet) -> Option<bool> {
+        self.nodes += 1;
+        let defender = board.get(d).expect("a captured chain ends its line");
+        if self.nodes > NODES_MAX || depth == 0 {
+            return None;
+        }
+        if board.liberties(d) > LIBERTIES_READ_MAX {
+            // Out by capturing something is out; out into the open is for the continuations to judge.
+            return if area.is_empty() { None } else { Some(false) };
+        }
+        let color = if turn == Turn::Attacker { defender.opponent() } else { defender };
+        let mut unknown = false;
+        for m in local_moves(board, d, &area) {
+            if turn == Turn::Defender && board.ko() == Some(m) {
+                continue;
+            }
+            let mut free = board.clone();
+            free.clear_ko();
+            if free.check(m, color, Suicide::Forbidden).is_err() {
+                continue;
+            }
+            match self.after(board, d, m, turn, depth, area) {
+                Some(captured) if captured == (turn == Turn::Attacker) => return Some(captured),
+                Some(_) => {}
+                None => unknown = true,
+            }
+        }
+        if turn == Turn::Defender {
+            let mut passed = board.clone();
+            passed.clear_ko();
+            match self.search(&passed, d, Turn::Attacker, depth - 1, area) {
+                Some(true) => {}
+                other => return other,
+            }
+        }
+        // An attacker without a working move leaves the chain; a defender without one loses it.
+        if unknown { None } else { Some(turn == Turn::Defender) }
+    }
+
+    fn after(&mut self, board: &Board, d: Point, m: Point, turn: Turn, depth: usize, mut area: PointSet) -> Option<bool> {
+        let defender = board.get(d).expect("a captured chain ends its line");
+        let (color, next) = match turn {
+            Turn::Attacker => (defender.opponent(), Turn::Defender),
+            Turn::Defender => (defender, Turn::Attacker),
+        };
+        let mut after = board.clone();
+        after.play(m, color);
+        if after.get(d) != Some(defender) {
+            return Some(true);
+        }
+        for p in board.size().points() {
+            if board.get(p).is_some() && after.is_empty(p) {
+                area.insert(p);
+            }
+        }
+        self.search(&after, d, next, depth - 1, area)
+    }
+}
+
+/// Liberties of the chain, of weak chains next to it, and points where stones were taken.
+fn local_moves(board: &Board, d: Point, area: &PointSet) -> PointList {
+    let defender = board.get(d).expect("a captured chain ends its line");
+    let mut moves = board.liberty_points(d);
+    let mut seen = PointSet::default();
+    let add = |p: Point, moves: &mut PointList| {
+        if !moves.contains(&p) {
+            moves.push(p).expect("points of one board");
+        }
+    };
+    for s in board.chain(d) {
+        for q in s.around() {
+            let weak = board.get(q) == Some(defender.opponent()) && board.liberties(q) <= 3;
+            if weak && seen.insert(board.chain_name(q)) {
+                for m in board.liberty_points(q) {
+                    add(m, &mut moves);
+                }
+            }
+        }
+    }
+    for p in area.iter().filter(|&p| board.is_empty(p)) {
+        add(p, &mut moves);
+    }
+    moves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dead(text: &str) -> String {
+        let board = Board::from_text(text).unwrap();
+        let dead = dead_stones(&board, 1);
+        dead.iter().map(|p| p.gtp(board.size())).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn an_invader_in_settled_territory_is_dead() {
+        let got = dead(
+            ". . . . X O . . .
+             . . . . X O . . .
+             . . O . X O . . .
+             . . . . X O . . .
+             . . . . X O . X .
+             . . . . X O . . .
+             . . . . X O . . .
+             . . . . X O . . .
+             . . . . X O . . .",
+        );
+        assert_eq!(got, "C7 H5");
+    }
+
+    #[test]
+    fn bent_four_in_the_corner_is_dead_and_seki_is_not() {
+        let bent_four = "X X . O X O . . .
+                         X O O O X O . . .
+                         . O X X X O . . .
+                         O O X X X O . . .
+                         X X X X X O . . .
+                         . X . . X O . . .
+                         X X X X X O . . .
+                         O O O O O O . . .
+                         . . . . . . . . .";
+        assert_eq!(dead(bent_four), "D9 B8 C8 D8 B7 A6 B6");
+        let seki = "O X . O X . . . .
+                    O X . O X . . . .
+                    O X O O X . . . .
+                    O O X X X . . . .
+                    . O X . . . . . .
+                    . O X . . . . . .
+                    O O X . . . . . .
+                    . O X . . . . . .
+                    . O X . . . . . .";
+        assert_eq!(dead(seki), "");
+    }
+}

@@ -1,0 +1,273 @@
+//! The games of one file, one after another.
+
+use super::charset::{self, Pairs};
+use super::scan::{find_bare_game, find_game};
+use super::tree::{Measure, StopAt, TEXT_BYTES_MAX, Tree, measure};
+use super::{GameError, Reason};
+use encoding_rs::{Encoding, UTF_8};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// How much is read again for character sets that turn out late, in multiples of the file: enough for every honest
+/// file, and still linear for the others.
+const READ_AGAIN: usize = 8;
+
+/// Reads the games of a file. Not an iterator: the tree of a game is overwritten by the next one.
+pub struct Collection<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// The encoding that a byte order mark told.
+    known: Option<&'static Encoding>,
+    pos: usize,
+    n_games: u32,
+    lines: Lines,
+    read_again_bytes: usize,
+    tree: Tree,
+    encoding: &'static Encoding,
+    done: bool,
+}
+
+/// One well-formed game tree, and the text it is in.
+#[derive(Clone, Copy)]
+pub struct Game<'a> {
+    /// Number of the game in its file, from 0.
+    pub game_idx: u32,
+    /// Line of its `(`, from 1.
+    pub line: u32,
+    /// Byte of the line, from 1.
+    pub column: u32,
+    /// The nodes.
+    pub tree: &'a Tree,
+    /// The file's text, which places in the tree refer to.
+    pub bytes: &'a [u8],
+    pub(super) lines: Lines,
+    pub(super) encoding: &'static Encoding,
+}
+
+impl<'a> Collection<'a> {
+    /// The games of a file with this content.
+    pub fn new(file: &'a [u8]) -> Collection<'a> {
+        let (bytes, known) = charset::to_bytewise(file);
+        let tree = Tree::default();
+        Collection {
+            bytes,
+            known,
+            pos: 0,
+            n_games: 0,
+            lines: Lines::START,
+            read_again_bytes: 0,
+            tree,
+            encoding: UTF_8,
+            done: false,
+        }
+    }
+
+    /// The next game, or why it could not be read. A file without any game gives one error.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<Result<Game<'_>, GameError>> {
+        if self.done {
+            return None;
+        }
+        if self.bytes.len() > TEXT_BYTES_MAX {
+            return Some(Err(self.end(Reason::TooLarge)));
+        }
+        let mut start = find_game(&self.bytes, self.pos);
+        if start.is_none() && self.n_games == 0 {
+            start = find_bare_game(&self.bytes, 0);
+        }
+        let Some(start) = start else {
+            self.done = true;
+            return (self.n_games == 0).then(|| Err(self.end(no_game(&self.bytes))));
+        };
+        let game_idx = self.n_games;
+        self.n_games += 1;
+        let (pairs, end, size, fault) = self.measure(start);
+        self.pos = end;
+        if let Some((at, reason)) = fault {
+            let (line, column) = self.lines.seek(&self.bytes, at);
+            return Some(Err(GameError { game_idx, line, column, reason }));
+        }
+        let (line, column) = self.lines.seek(&self.bytes, start);
+        self.tree.read(&self.bytes, start, pairs, &size);
+        let (tree, bytes) = (&self.tree, &self.bytes[..]);
+        Some(Ok(Game { game_idx, line, column, tree, bytes, lines: self.lines, encoding: self.encoding }))
+    }
+
+    /// Finds extent, size and encoding of the game at `start`, and its fault if it has one.
+    fn measure(&mut self, start: usize) -> (Pairs, usize, Measure, Option<(usize, Reason)>) {
+        let mut pairs = Pairs::Plain;
+        let (mut walk, mut size) = measure(&self.bytes, start, pairs, StopAt::Charset);
+        let mut label = None;
+        if walk.broken_off {
+            // Go on in what the root declares; it may not be true.
+            label = self.label(&size);
+            pairs = label.map_or(Pairs::Plain, Pairs::of);
+            (walk, size) = measure(&self.bytes, start, pairs, StopAt::End);
+        }
+        self.encoding = self.known.unwrap_or_else(|| charset::choose(label, &self.bytes[start..walk.end]));
+        let wanted = Pairs::of(self.encoding);
+        let affordable = self.read_again_bytes <= READ_AGAIN * self.bytes.len();
+        if wanted != pairs && affordable {
+            self.read_again_bytes += walk.end - start;
+            pairs = wanted;
+            (walk, size) = measure(&self.bytes, start, pairs, StopAt::End);
+        }
+        let mut fault = walk.fault;
+        if fault.is_none() && !walk.closed && size.n_moves == 0 {
+            // What is left of a cut file says nothing about a game.
+            fault = Some((walk.end, Reason::UnexpectedEnd));
+        }
+        (pairs, walk.end, size, fault)
+    }
+
+    fn label(&self, size: &Measure) -> Option<&'static Encoding> {
+        let value = size.charset.clone()?;
+        match self.known {
+            Some(encoding) => Some(encoding),
+            None => charset::declared(&self.bytes[value]),
+        }
+    }
+
+    fn end(&mut self, reason: Reason) -> GameError {
+        self.done = true;
+        GameError { game_idx: 0, line: 1, column: 1, reason }
+    }
+}
+
+impl<'a> Game<'a> {
+    /// Text of a SimpleText value: decoded, escapes resolved, line breaks turned to spaces, trimmed.
+    pub fn simple_text(&self, value: Range<usize>) -> String {
+        let (text, _) = self.encoding.decode_without_bom_handling(&self.bytes[value]);
+        simple_text(&text)
+    }
+
+    /// Text of the root's first value of that name.
+    pub fn root_text(&self, name: &[u8]) -> Option<String> {
+        self.tree.first(0, name).map(|value| self.simple_text(value))
+    }
+
+    /// The bytes of the root's first value of that name, without white space around.
+    pub fn root_bytes(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.tree.first(0, name).map(|value| trim(&self.bytes[value]))
+    }
+
+    /// GM: 1 is Go, and so is none.
+    pub fn kind(&self) -> u64 {
+        let digits = self.root_bytes(b"GM").unwrap_or_default();
+        let n = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+        if n == 0 {
+            return 1;
+        }
+        digits[..n].iter().fold(0, |gm: u64, d| gm.saturating_mul(10).saturating_add(u64::from(d - b'0')))
+    }
+
+    /// SZ: columns and rows, 1 to 52.
+    pub fn len(&self) -> Result<(usize, usize), GameError> {
+        let Some(value) = self.root_bytes(b"SZ") else {
+            return Ok((19, 19));
+        };
+        let side = |digits: &[u8]| -> Option<usize> {
+            let side: usize = std::str::from_utf8(digits).ok().filter(|s| s.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+            (1..=super::SGF_LEN_MAX).contains(&side).then_some(side)
+        };
+        let sides = match value.iter().position(|&b| b == b':') {
+            Some(colon) => side(&value[..colon]).zip(side(&value[colon + 1..])),
+            None => side(value).map(|len| (len, len)),
+        };
+        sides.ok_or_else(|| self.error(0, Reason::BoardSize(super::shown("SZ", value))))
+    }
+
+    /// Line and column of the first property of a node.
+    pub(super) fn place(&self, node_idx: usize) -> (u32, u32) {
+        let mut lines = self.lines;
+        match self.tree.properties(node_idx).next() {
+            Some((_, at, _)) => lines.seek(self.bytes, at),
+            None => (self.line, self.column),
+        }
+    }
+
+    /// An error at the first property of a node.
+    pub(super) fn error(&self, node_idx: usize, reason: Reason) -> GameError {
+        let (line, column) = self.place(node_idx);
+        GameError { game_idx: self.game_idx, line, column, reason }
+    }
+}
+
+/// Python's idea of white space, which the corpus was made with.
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+    let space = |b: &u8| matches!(b, b' ' | b'\t'..=b'\r');
+    let start = bytes.iter().position(|b| !space(b)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|b| !space(b)).map_or(start, |last| last + 1);
+    &bytes[start..end]
+}
+
+fn simple_text(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut chars = raw.chars().peekable();
+    let breaks = |c: char| matches!(c, '\n' | '\r' | '\t' | '\x0b' | '\x0c');
+    let mut in_break = false;
+    while let Some(c) = chars.next() {
+        let mut c = c;
+        if c == '\\' {
+            let Some(next) = chars.next() else {
+                break;
+            };
+            if matches!(next, '\n' | '\r') {
+                // A soft line break, of one or two characters.
+                if chars.peek().is_some_and(|&second| matches!(second, '\n' | '\r') && second != next) {
+                    chars.next();
+                }
+                continue;
+            }
+            c = next;
+        }
+        if !breaks(c) {
+            text.push(c);
+        } else if !in_break {
+            text.push(' ');
+        }
+        in_break = breaks(c);
+    }
+    text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)).to_string()
+}
+
+/// What a file without a game may be.
+fn no_game(bytes: &[u8]) -> Reason {
+    match bytes {
+        [] => Reason::EmptyFile,
+        [0x1f, 0x8b, ..] => Reason::NoGame(Some("gzip data")),
+        [b'P', b'K', 3, 4, ..] => Reason::NoGame(Some("a zip archive")),
+        [b'<', ..] => Reason::NoGame(Some("HTML or XML")),
+        _ => Reason::NoGame(None),
+    }
+}
+
+/// Line and column of offsets that (nearly) grow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    pos: usize,
+    line: u32,
+    line_start: usize,
+}
+
+impl Lines {
+    const START: Lines = Lines { pos: 0, line: 1, line_start: 0 };
+
+    /// Moves to an offset and tells its line and column, both from 1. CR LF and LF CR are one line end.
+    pub(super) fn seek(&mut self, bytes: &[u8], at: usize) -> (u32, u32) {
+        if at < self.pos {
+            *self = Lines::START;
+        }
+        while self.pos < at {
+            let byte = bytes[self.pos];
+            self.pos += 1;
+            if matches!(byte, b'\n' | b'\r') {
+                let pair = matches!(bytes.get(self.pos), Some(&second @ (b'\n' | b'\r')) if second != byte);
+                self.pos += usize::from(pair);
+                self.line = self.line.saturating_add(1);
+                self.line_start = self.pos;
+            }
+        }
+        let column = (at.max(self.line_start) - self.line_start + 1).min(u32::MAX as usize);
+        (self.line, column as u32)
+    }
+}

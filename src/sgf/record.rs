@@ -1,0 +1,324 @@
+//! A game of Go as the rest of the house wants it: size, steps, komi, result, players.
+
+use super::collection::{Collection, Game, trim};
+use super::{GameError, GameResult, MOVES_MAX, RECTANGLE_POINTS_MAX, Reason, SGF_LEN_MAX, komi, shown};
+use crate::go::{Color, Move, Point, Size};
+
+/// The main line of one game and what its root says about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GameRecord {
+    /// Number of the game in its file, from 0.
+    pub game_idx: u32,
+    /// Line of the game's `(`, from 1.
+    pub line: u32,
+    /// Byte of the line, from 1.
+    pub column: u32,
+    /// The board: SZ, or 19x19.
+    pub size: Size,
+    /// What happens on the main line, in order. Within a node: AB, AW, AE, PL, B, W.
+    pub steps: Vec<Step>,
+    /// Komi in points, Fox's hundredths and Chinese stone counts converted; `None` when absent, unreadable or absurd.
+    pub komi: Option<f32>,
+    /// KM as written.
+    pub komi_raw: Option<String>,
+    /// RE, as far as it is understood.
+    pub result: GameResult,
+    /// RE as written.
+    pub result_raw: Option<String>,
+    /// RU.
+    pub rules: Option<String>,
+    /// HA, if it is a number of stones that fits a board.
+    pub handicap: Option<u32>,
+    /// PB and PW.
+    pub players: [Option<String>; 2],
+    /// BR and WR.
+    pub ranks: [Option<String>; 2],
+    /// DT.
+    pub date: Option<String>,
+    /// EV.
+    pub event: Option<String>,
+    /// The character set the text was read in, where it is not plain ASCII.
+    pub charset: Option<String>,
+}
+
+/// One thing that happens on the main line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A point is set up (AB, AW) or cleared (AE).
+    Setup {
+        /// Where.
+        point: Point,
+        /// Which stone, or none.
+        stone: Option<Color>,
+    },
+    /// PL says whose turn it is.
+    ToMove(Color),
+    /// B or W.
+    Move {
+        /// Who.
+        color: Color,
+        /// What.
+        mv: Move,
+        /// Line in the file, from 1.
+        line: u32,
+        /// Byte of the line, from 1.
+        column: u32,
+    },
+}
+
+impl GameRecord {
+    /// A game on a board of `size` of which nothing else is known.
+    pub fn new(size: Size) -> GameRecord {
+        GameRecord {
+            game_idx: 0,
+            line: 1,
+            column: 1,
+            size,
+            steps: Vec::new(),
+            komi: None,
+            komi_raw: None,
+            result: GameResult::default(),
+            result_raw: None,
+            rules: None,
+            handicap: None,
+            players: [None, None],
+            ranks: [None, None],
+            date: None,
+            event: None,
+            charset: None,
+        }
+    }
+
+    /// Number of moves, passes included.
+    pub fn n_moves(&self) -> usize {
+        self.steps.iter().filter(|s| matches!(s, Step::Move { .. })).count()
+    }
+
+    /// Reads a game of Go on a board we play.
+    pub fn read(game: &Game<'_>) -> Result<GameRecord, GameError> {
+        if game.kind() != 1 {
+            return Err(game.error(0, Reason::OtherGame(game.kind())));
+        }
+        let (w, h) = game.len()?;
+        let size = Size::new(w, h).ok_or_else(|| game.error(0, Reason::BoardSize(format!("{w}x{h} is not played here"))))?;
+        let mut record = GameRecord::new(size);
+        (record.game_idx, record.line, record.column) = (game.game_idx, game.line, game.column);
+        record.read_root(game);
+        record.steps = read_steps(game, w, h)?;
+        Ok(record)
+    }
+
+    fn read_root(&mut self, game: &Game<'_>) {
+        let text = |name: &[u8]| game.root_text(name).filter(|t| !t.is_empty());
+        self.rules = text(b"RU");
+        self.komi_raw = text(b"KM");
+        self.komi = self.komi_raw.as_deref().and_then(|raw| komi::points(raw, self.rules.as_deref()));
+        self.result_raw = text(b"RE");
+        self.result = GameResult::parse(self.result_raw.as_deref().unwrap_or_default());
+        self.handicap = text(b"HA").and_then(|ha| ha.parse().ok()).filter(|&ha: &u32| ha <= self.size.n_points() as u32);
+        self.players = [text(b"PB"), text(b"PW")];
+        self.ranks = [text(b"BR"), text(b"WR")];
+        self.date = text(b"DT");
+        self.event = text(b"EV");
+        let names = [&self.players[0], &self.players[1], &self.ranks[0], &self.ranks[1], &self.date, &self.event];
+        if names.iter().any(|n| n.as_ref().is_some_and(|n| !n.is_ascii())) {
+            self.charset = Some(game.encoding.name().to_string());
+        }
+    }
+}
+
+/// The games of one file, in order: a record, or why there is none. A file without any game gives one error.
+///
+/// `bytes` is the whole content of the file, in any character set. Whether the moves are legal is not looked at.
+pub fn games(bytes: &[u8]) -> impl Iterator<Item = Result<GameRecord, GameError>> {
+    let mut collection = Collection::new(bytes);
+    std::iter::from_fn(move || collection.next().map(|game| game.and_then(|game| GameRecord::read(&game))))
+}
+
+/// What a node of the main line holds, on boards of any size: columns and rows from 0, from the top left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RawStep {
+    /// A node with AB, AW or AE begins; its points follow.
+    SetupNode,
+    /// The points of a node are set.
+    SetupDone,
+    Setup {
+        x: u8,
+        y: u8,
+        stone: Option<Color>,
+    },
+    ToMove(Color),
+    Move {
+        color: Color,
+        mv: RawMove,
+        at: usize,
+    },
+}
+
+/// What a B or W value says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RawMove {
+    Pass,
+    At(u8, u8),
+    OffBoard(String),
+    Bad(String),
+}
+
+/// Tells the steps of the main line to `tell`, which ends it by an error. Memory: none.
+pub(super) fn main_line<F>(game: &Game<'_>, w: usize, h: usize, mut tell: F) -> Result<(), GameError>
+where
+    F: FnMut(usize, RawStep) -> Result<(), Reason>,
+{
+    let mut rectangle_points = 0;
+    for node_idx in game.tree.main_line() {
+        let fail = |reason| game.error(node_idx, reason);
+        let mut in_setup = false;
+        for (name, stone) in [(b"AB", Some(Color::Black)), (b"AW", Some(Color::White)), (b"AE", None)] {
+            for (_, _, property_idx) in game.tree.properties(node_idx).filter(|p| p.0 == super::tree::padded(name)) {
+                if !in_setup {
+                    tell(node_idx, RawStep::SetupNode).map_err(fail)?;
+                    in_setup = true;
+                }
+                for value in game.tree.values(property_idx) {
+                    let rectangle = setup_points(&game.bytes[value], w, h).map_err(fail)?;
+                    if rectangle.len() > 1 {
+                        rectangle_points += rectangle.len();
+                    }
+                    if rectangle_points > RECTANGLE_POINTS_MAX {
+                        return Err(fail(Reason::TooManyPoints));
+                    }
+                    for (x, y) in rectangle.points() {
+                        tell(node_idx, RawStep::Setup { x, y, stone }).map_err(fail)?;
+                    }
+                }
+            }
+        }
+        if in_setup {
+            tell(node_idx, RawStep::SetupDone).map_err(fail)?;
+        }
+        if let Some(color) = game.tree.first(node_idx, b"PL").and_then(|v| color(&game.bytes[v])) {
+            tell(node_idx, RawStep::ToMove(color)).map_err(fail)?;
+        }
+        for (name, color) in [(b"B", Color::Black), (b"W", Color::White)] {
+            if let Some(value) = game.tree.first(node_idx, name) {
+                let (at, mv) = (value.start, read_move(color, &game.bytes[value], w, h));
+                tell(node_idx, RawStep::Move { color, mv, at }).map_err(fail)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_steps(game: &Game<'_>, w: usize, h: usize) -> Result<Vec<Step>, GameError> {
+    let mut steps = Vec::new();
+    let mut n_moves = 0;
+    let mut lines = game.lines;
+    let mut line_node = usize::MAX;
+    main_line(game, w, h, |node_idx, step| {
+        match step {
+            RawStep::SetupNode | RawStep::SetupDone => {}
+            RawStep::Setup { x, y, stone } => steps.push(Step::Setup { point: Point::new(x.into(), y.into()), stone }),
+            RawStep::ToMove(color) => steps.push(Step::ToMove(color)),
+            RawStep::Move { color, mv, at } => {
+                n_moves += 1;
+                if n_moves > MOVES_MAX {
+                    return Err(Reason::TooManyMoves);
+                }
+                let mv = match mv {
+                    RawMove::Pass => Move::Pass,
+                    RawMove::At(x, y) => Move::Play(Point::new(x.into(), y.into())),
+                    RawMove::OffBoard(value) => return Err(Reason::OffBoard(n_moves, value)),
+                    RawMove::Bad(value) => return Err(Reason::BadPoint(n_moves, value)),
+                };
+                if line_node != node_idx {
+                    // W may stand before B in a node, so only the node's start moves the cursor on.
+                    let start = game.tree.properties(node_idx).next().map_or(at, |p| p.1);
+                    lines.seek(game.bytes, start);
+                    line_node = node_idx;
+                }
+                let mut here = lines;
+                let (line, column) = here.seek(game.bytes, at);
+                steps.push(Step::Move { color, mv, line, column });
+            }
+        }
+        Ok(())
+    })?;
+    Ok(steps)
+}
+
+fn color(value: &[u8]) -> Option<Color> {
+    Color::parse(std::str::from_utf8(trim(value)).ok()?)
+}
+
+fn read_move(color: Color, value: &[u8], w: usize, h: usize) -> RawMove {
+    let name = if color == Color::Black { "B" } else { "W" };
+    match read_point(value, w, h) {
+        Vertex::Pass => RawMove::Pass,
+        Vertex::At(x, y) if usize::from(x) < w && usize::from(y) < h => RawMove::At(x, y),
+        Vertex::At(..) => RawMove::OffBoard(shown(name, value)),
+        Vertex::Bad => RawMove::Bad(shown(name, value)),
+    }
+}
+
+enum Vertex {
+    Pass,
+    At(u8, u8),
+    Bad,
+}
+
+/// `tt` is a pass wherever it cannot be a point (FF[3]).
+fn read_point(value: &[u8], w: usize, h: usize) -> Vertex {
+    match trim(value) {
+        [] => Vertex::Pass,
+        b"tt" if w <= 19 && h <= 19 => Vertex::Pass,
+        &[x, y] => match (letter(x), letter(y)) {
+            (Some(x), Some(y)) => Vertex::At(x, y),
+            _ => Vertex::Bad,
+        },
+        _ => Vertex::Bad,
+    }
+}
+
+/// a to z are 0 to 25, A to Z 26 to 51.
+fn letter(byte: u8) -> Option<u8> {
+    match byte {
+        b'a'..=b'z' => Some(byte - b'a'),
+        b'A'..=b'Z' => Some(byte - b'A' + 26),
+        _ => None,
+    }
+}
+
+/// Columns and rows of a set-up value, those beside the board left out.
+struct Rectangle {
+    xs: std::ops::Range<u8>,
+    ys: std::ops::Range<u8>,
+}
+
+impl Rectangle {
+    fn len(&self) -> usize {
+        self.xs.len() * self.ys.len()
+    }
+
+    fn points(&self) -> impl Iterator<Item = (u8, u8)> {
+        let xs = self.xs.clone();
+        self.ys.clone().flat_map(move |y| xs.clone().map(move |x| (x, y)))
+    }
+}
+
+/// `aa`, or `aa:cc` in any two corners. An empty value and `tt` set nothing, as servers write them for no handicap.
+fn setup_points(value: &[u8], w: usize, h: usize) -> Result<Rectangle, Reason> {
+    let bad = || Reason::BadSetup(shown("", value));
+    let side = w.max(h).min(SGF_LEN_MAX) as u8;
+    let (from, to) = match value.iter().position(|&b| b == b':') {
+        Some(colon) => match (read_point(&value[..colon], w, h), read_point(&value[colon + 1..], w, h)) {
+            (Vertex::At(x0, y0), Vertex::At(x1, y1)) => ((x0.min(x1), y0.min(y1)), (x0.max(x1), y0.max(y1))),
+            _ => return Err(bad()),
+        },
+        None => match read_point(value, w, h) {
+            Vertex::Pass => ((side, side), (side, side)),
+            Vertex::At(x, y) => ((x, y), (x, y)),
+            Vertex::Bad => return Err(bad()),
+        },
+    };
+    Ok(Rectangle { xs: from.0..(to.0 + 1).min(w as u8), ys: from.1..(to.1 + 1).min(h as u8) })
+}

@@ -1,0 +1,285 @@
+//! Bytes to tokens, and one walk over the tokens of a game that both measures it and builds its tree.
+
+use super::Reason;
+use super::charset::Pairs;
+use std::ops::{ControlFlow, Range};
+
+/// The capitals of a property name, padded with zeros. Lower-case letters do not count (FF[1] to FF[3]).
+pub type Name = [u8; 4];
+
+/// The name of every property with more than four capitals: none of them has a meaning here.
+pub(super) const LONG_NAME: Name = [0xff; 4];
+
+/// What a walk over a game tells.
+pub(super) trait Sink {
+    /// `(`
+    fn open(&mut self);
+    /// `)`
+    fn close(&mut self);
+    /// `;`, or the first property of a tree that lacks it.
+    fn node(&mut self);
+    /// A property name, which starts at the offset. Breaking ends the walk.
+    fn name(&mut self, name: Name, at: usize);
+    /// The bytes between the brackets of a value of the last property. Breaking ends the walk.
+    fn value(&mut self, value: Range<usize>) -> ControlFlow<()>;
+}
+
+/// How a walk ended.
+pub(super) struct Walk {
+    /// Where to look for the next game.
+    pub(super) end: usize,
+    /// The first fault and its offset. The sink was told nothing from there on.
+    pub(super) fault: Option<(usize, Reason)>,
+    /// Whether the last `)` was there. Without it a game may have lost its end.
+    pub(super) closed: bool,
+    /// Whether the sink broke off.
+    pub(super) broken_off: bool,
+}
+
+/// The next game from `from`: the offset of its `(`.
+pub(super) fn find_game(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut pos = from;
+    while let Some(step) = bytes.get(pos..)?.iter().position(|&b| b == b'(') {
+        let open = pos + step;
+        pos = skip_space(bytes, open + 1);
+        if bytes.get(pos) == Some(&b';') {
+            return Some(open);
+        }
+    }
+    None
+}
+
+/// A game without `;` before the root's properties, as the Nihon Ki-in writes them.
+pub(super) fn find_bare_game(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut pos = from;
+    while let Some(step) = bytes.get(pos..)?.iter().position(|&b| b == b'(') {
+        let open = pos + step;
+        pos = skip_space(bytes, open + 1);
+        let letters = bytes[pos..].iter().take_while(|b| b.is_ascii_uppercase()).count();
+        if letters > 0 && bytes.get(pos + letters) == Some(&b'[') {
+            return Some(open);
+        }
+    }
+    None
+}
+
+/// Walks the game whose `(` is at `start`, to its last `)`, and on through a broken game to where it seems to end.
+pub(super) fn walk(bytes: &[u8], start: usize, pairs: Pairs, sink: &mut impl Sink) -> Walk {
+    let mut lexer = Lexer { bytes, pos: start, pairs };
+    let mut state = State::Outside;
+    let mut depth = 0_usize;
+    let (fault, at) = loop {
+        let at = skip_space(bytes, lexer.pos);
+        if depth > 0 && opens_new_game(bytes, at) {
+            break (ended(state), at);
+        }
+        let token = lexer.next();
+        state = match (token, state) {
+            (Token::Open, State::Open) => break (Some(Reason::NoNode), at),
+            (Token::Open, _) => {
+                depth += 1;
+                sink.open();
+                State::Open
+            }
+            (Token::Close, State::Open) => break (Some(Reason::NoNode), at),
+            (Token::Close, State::Name(name)) => break (Some(Reason::NoValue(name)), at),
+            (Token::Close, _) => {
+                depth -= 1;
+                sink.close();
+                if depth == 0 {
+                    return Walk { end: lexer.pos, fault: None, closed: true, broken_off: false };
+                }
+                State::Closed
+            }
+            (Token::Node, State::Closed) => break (Some(Reason::NodeAfterVariations), at),
+            (Token::Node | Token::Name(_), State::Name(name)) => break (Some(Reason::NoValue(name)), at),
+            (Token::Node, _) => {
+                sink.node();
+                State::Node
+            }
+            (Token::Name(_), State::Closed) => break (Some(Reason::NodeAfterVariations), at),
+            (Token::Name([0, ..]), _) => break (Some(Reason::Junk(bytes[at])), at),
+            (Token::Name(name), _) => {
+                if state == State::Open {
+                    sink.node();
+                }
+                sink.name(name, at);
+                State::Name(name)
+            }
+            (Token::Value(value), State::Name(_) | State::Value) => {
+                if swallowed_move(&bytes[value.clone()]) {
+                    break (Some(Reason::MissingBracket), at);
+                }
+                if sink.value(value).is_break() {
+                    return Walk { end: lexer.pos, fault: None, closed: false, broken_off: true };
+                }
+                State::Value
+            }
+            (Token::Value(_), _) => break (Some(Reason::NoName), at),
+            (Token::Junk(byte), _) => break (Some(Reason::Junk(byte)), at),
+            (Token::EndInValue, _) => break (Some(Reason::UnexpectedEnd), at),
+            (Token::End, _) => break (ended(state), at),
+        };
+    };
+    let end = if fault.is_none() { at } else { skip_game(&mut lexer, depth) };
+    Walk { end, fault: fault.map(|reason| (at, reason)), closed: false, broken_off: false }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Outside,
+    /// After `(`.
+    Open,
+    /// After `;`.
+    Node,
+    /// After a property name.
+    Name(Name),
+    /// After a value.
+    Value,
+    /// After `)`.
+    Closed,
+}
+
+/// The fault of a game that ends before its last `)`: none where nothing but that is missing.
+fn ended(state: State) -> Option<Reason> {
+    match state {
+        State::Value | State::Closed => None,
+        _ => Some(Reason::UnexpectedEnd),
+    }
+}
+
+/// After a fault: on to the `)` that ends the game, or to what looks like the next one.
+fn skip_game(lexer: &mut Lexer<'_>, mut depth: usize) -> usize {
+    loop {
+        let at = skip_space(lexer.bytes, lexer.pos);
+        if opens_new_game(lexer.bytes, at) {
+            return at;
+        }
+        match lexer.next() {
+            Token::Open => depth += 1,
+            Token::Close if depth <= 1 => return lexer.pos,
+            Token::Close => depth -= 1,
+            Token::End | Token::EndInValue => return lexer.bytes.len(),
+            _ => {}
+        }
+    }
+}
+
+/// Whether `(;` with a property that only a root may have stands here: the game before lacks a `)`.
+fn opens_new_game(bytes: &[u8], at: usize) -> bool {
+    if bytes.get(at) != Some(&b'(') {
+        return false;
+    }
+    let node = skip_space(bytes, at + 1);
+    if bytes.get(node) != Some(&b';') {
+        return false;
+    }
+    let name = skip_space(bytes, node + 1);
+    matches!(bytes.get(name..name + 3), Some(b"FF[" | b"GM[" | b"SZ[" | b"CA[" | b"AP["))
+}
+
+/// Whether a value ends like `…;B[cc`: its own `]` is missing, and it took the next move for text.
+fn swallowed_move(value: &[u8]) -> bool {
+    let letters = value.iter().rev().take_while(|b| b.is_ascii_alphabetic()).count();
+    if letters > 2 {
+        return false;
+    }
+    matches!(value[..value.len() - letters], [.., b';', b'B' | b'W', b'['])
+}
+
+fn skip_space(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    from + rest.iter().position(|&b| !is_space(b)).unwrap_or(rest.len())
+}
+
+/// White space between tokens. Control characters, NUL among them, are found there and mean nothing.
+fn is_space(byte: u8) -> bool {
+    byte <= b' '
+}
+
+enum Token {
+    Open,
+    Close,
+    Node,
+    Name(Name),
+    Value(Range<usize>),
+    Junk(u8),
+    End,
+    EndInValue,
+}
+
+struct Lexer<'a> {
+    bytes: &'a [u8],
+    pos: usize,
+    pairs: Pairs,
+}
+
+impl Lexer<'_> {
+    fn next(&mut self) -> Token {
+        self.pos = skip_space(self.bytes, self.pos);
+        let Some(&byte) = self.bytes.get(self.pos) else {
+            return Token::End;
+        };
+        if byte.is_ascii_alphabetic() {
+            return Token::Name(self.name());
+        }
+        self.pos += 1;
+        match byte {
+            b'(' => Token::Open,
+            b')' => Token::Close,
+            b';' => Token::Node,
+            b'[' => self.value(),
+            other => Token::Junk(other),
+        }
+    }
+
+    fn name(&mut self) -> Name {
+        let mut name = [0; 4];
+        let mut n_capitals = 0;
+        while let Some(&byte) = self.bytes.get(self.pos) {
+            if byte.is_ascii_uppercase() {
+                match name.get_mut(n_capitals) {
+                    Some(letter) => *letter = byte,
+                    None => name = LONG_NAME,
+                }
+                n_capitals += 1;
+            } else if !(byte.is_ascii_alphanumeric() || byte == b'_') {
+                break;
+            }
+            self.pos += 1;
+        }
+        name
+    }
+
+    fn value(&mut self) -> Token {
+        let start = self.pos;
+        let bytes = self.bytes;
+        let mut pos = start;
+        while let Some(&byte) = bytes.get(pos) {
+            pos += match byte {
+                b']' => {
+                    self.pos = pos + 1;
+                    return Token::Value(start..pos);
+                }
+                b'\\' => 2,
+                0x80.. if self.pairs != Pairs::Plain => match bytes.get(pos + 1) {
+                    Some(&trail) if self.pairs.joins(byte, trail) => 2,
+                    _ => 1,
+                },
+                0x1b if self.pairs == Pairs::Iso2022Jp => two_byte_run(&bytes[pos..]),
+                _ => 1,
+            };
+        }
+        self.pos = bytes.len();
+        Token::EndInValue
+    }
+}
+
+/// The length of `ESC $ B` and the two-byte characters after it, or of another escape sequence's first byte.
+fn two_byte_run(bytes: &[u8]) -> usize {
+    if !matches!(bytes.get(1..3), Some(b"$B" | b"$@")) {
+        return 1;
+    }
+    let run = bytes[3..].chunks(2).take_while(|pair| pair[0] > b' ' && pair[0] < 0x7f).map(<[u8]>::len).sum::<usize>();
+    3 + run
+}

@@ -1,0 +1,238 @@
+//! One game tree as a flat arena: nodes in the order of the file, their properties and values as places in it.
+//!
+//! A node takes 12 bytes, a property 12 and a value 8; all are counted before they are stored, so that a tree stays
+//! within about 12 times its text.
+
+use super::charset::Pairs;
+use super::scan::{Name, Sink, Walk, walk};
+use std::ops::{ControlFlow, Range};
+
+/// Marks that there is no such node.
+const NONE: u32 = u32::MAX;
+
+/// Largest text whose places fit the arena, in bytes.
+pub(super) const TEXT_BYTES_MAX: usize = u32::MAX as usize - 1;
+
+/// A game tree. Node 0 is the root; the main line is `0..n` of [`Tree::main_line`].
+#[derive(Debug, Default)]
+pub struct Tree {
+    nodes: Vec<Node>,
+    properties: Vec<Property>,
+    values: Vec<Span>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    parent: u32,
+    next_sibling: u32,
+    first_property: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Property {
+    name: Name,
+    at: u32,
+    first_value: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Tree {
+    /// Number of nodes, variations included.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The node before, or `None` for the root.
+    pub fn parent(&self, node_idx: usize) -> Option<usize> {
+        link(self.nodes[node_idx].parent)
+    }
+
+    /// The first node after: the one on the main line, if this is on it.
+    pub fn first_child(&self, node_idx: usize) -> Option<usize> {
+        // Nodes lie in the order of the file, where a first child follows its parent at once.
+        let child = node_idx + 1;
+        (child < self.len() && self.parent(child) == Some(node_idx)).then_some(child)
+    }
+
+    /// The next variation beside this node.
+    pub fn next_sibling(&self, node_idx: usize) -> Option<usize> {
+        link(self.nodes[node_idx].next_sibling)
+    }
+
+    /// The nodes of the main line: the root, its first child, and so on.
+    pub fn main_line(&self) -> Range<usize> {
+        let n = (1..self.len()).take_while(|&node| self.parent(node) == Some(node - 1)).count();
+        0..self.len().min(n + 1)
+    }
+
+    /// Name, offset of the name and number in the arena of the properties of a node.
+    pub fn properties(&self, node_idx: usize) -> impl Iterator<Item = (Name, usize, usize)> {
+        let next = self.nodes.get(node_idx + 1).map_or(self.properties.len(), |n| n.first_property as usize);
+        let range = self.nodes[node_idx].first_property as usize..next;
+        range.map(|i| (self.properties[i].name, self.properties[i].at as usize, i))
+    }
+
+    /// The places of the values of a property.
+    pub fn values(&self, property_idx: usize) -> impl Iterator<Item = Range<usize>> {
+        let next = self.properties.get(property_idx + 1).map_or(self.values.len(), |p| p.first_value as usize);
+        let range = self.properties[property_idx].first_value as usize..next;
+        self.values[range].iter().map(|v| v.start as usize..v.end as usize)
+    }
+
+    /// All values of all properties of that name in a node: a name given twice adds to its list.
+    pub fn all(&self, node_idx: usize, name: &[u8]) -> impl Iterator<Item = Range<usize>> {
+        let name = padded(name);
+        self.properties(node_idx).filter(move |p| p.0 == name).flat_map(|p| self.values(p.2))
+    }
+
+    /// The first value of that name in a node.
+    pub fn first(&self, node_idx: usize, name: &[u8]) -> Option<Range<usize>> {
+        self.all(node_idx, name).next()
+    }
+
+    /// Reads the game whose `(` is at `start`, over what was here before. `size` is what [`measure`] found.
+    pub(super) fn read(&mut self, bytes: &[u8], start: usize, pairs: Pairs, size: &Measure) {
+        self.nodes.clear();
+        self.properties.clear();
+        self.values.clear();
+        self.nodes.reserve_exact(size.n_nodes);
+        self.properties.reserve_exact(size.n_properties);
+        self.values.reserve_exact(size.n_values);
+        let mut builder = Builder { tree: self, last: NONE, child_before: NONE, forks: Vec::with_capacity(size.depth_max) };
+        walk(bytes, start, pairs, &mut builder);
+    }
+}
+
+/// Capitals of a property name as the arena keeps them.
+pub(super) fn padded(name: &[u8]) -> Name {
+    let mut padded = [0; 4];
+    padded[..name.len()].copy_from_slice(name);
+    padded
+}
+
+fn link(node: u32) -> Option<usize> {
+    (node != NONE).then_some(node as usize)
+}
+
+/// What a first walk over a game counts.
+#[derive(Default)]
+pub(super) struct Measure {
+    n_nodes: usize,
+    n_properties: usize,
+    n_values: usize,
+    depth: usize,
+    depth_max: usize,
+    /// Number of B and W properties, variations included.
+    pub(super) n_moves: usize,
+    /// The root's CA.
+    pub(super) charset: Option<Range<usize>>,
+    name: Name,
+    stop_at_charset: bool,
+}
+
+/// Counts a game. With `StopAt::Charset` the walk breaks off at the root's CA.
+pub(super) fn measure(bytes: &[u8], start: usize, pairs: Pairs, stop: StopAt) -> (Walk, Measure) {
+    let mut measure = Measure { stop_at_charset: stop == StopAt::Charset, ..Measure::default() };
+    let walk = walk(bytes, start, pairs, &mut measure);
+    (walk, measure)
+}
+
+/// Where a first walk ends.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum StopAt {
+    Charset,
+    End,
+}
+
+impl Sink for Measure {
+    fn open(&mut self) {
+        self.depth += 1;
+        self.depth_max = self.depth_max.max(self.depth);
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn node(&mut self) {
+        self.n_nodes += 1;
+    }
+
+    fn name(&mut self, name: Name, _at: usize) {
+        self.n_properties += 1;
+        self.n_moves += usize::from(matches!(&name, b"B\0\0\0" | b"W\0\0\0"));
+        self.name = name;
+    }
+
+    fn value(&mut self, value: Range<usize>) -> ControlFlow<()> {
+        self.n_values += 1;
+        if self.n_nodes == 1 && &self.name == b"CA\0\0" && self.charset.is_none() {
+            self.charset = Some(value);
+            if self.stop_at_charset {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Builder<'a> {
+    tree: &'a mut Tree,
+    /// The node that the next one follows.
+    last: u32,
+    /// The child of `last` that was closed last, if any.
+    child_before: u32,
+    /// For each open bracket: the node before it.
+    forks: Vec<u32>,
+}
+
+impl Sink for Builder<'_> {
+    fn open(&mut self) {
+        self.forks.push(self.last);
+    }
+
+    fn close(&mut self) {
+        let Some(fork) = self.forks.pop() else {
+            return;
+        };
+        // Up from the end of this variation to its first node, the child of the fork. Chains are walked once each:
+        // a variation's own variations end at its last node.
+        let mut node = self.last;
+        while node != NONE && self.tree.nodes[node as usize].parent != fork {
+            node = self.tree.nodes[node as usize].parent;
+        }
+        self.child_before = node;
+        self.last = fork;
+    }
+
+    fn node(&mut self) {
+        let node = self.tree.nodes.len() as u32;
+        if self.child_before != NONE && self.tree.nodes[self.child_before as usize].parent == self.last {
+            self.tree.nodes[self.child_before as usize].next_sibling = node;
+        }
+        self.child_before = NONE;
+        let first_property = self.tree.properties.len() as u32;
+        self.tree.nodes.push(Node { parent: self.last, next_sibling: NONE, first_property });
+        self.last = node;
+    }
+
+    fn name(&mut self, name: Name, at: usize) {
+        let first_value = self.tree.values.len() as u32;
+        self.tree.properties.push(Property { name, at: at as u32, first_value });
+    }
+
+    fn value(&mut self, value: Range<usize>) -> ControlFlow<()> {
+        self.tree.values.push(Span { start: value.start as u32, end: value.end as u32 });
+        ControlFlow::Continue(())
+    }
+}
