@@ -5,11 +5,16 @@
 
 mod args;
 mod out;
+mod progress;
 
+mod convert;
 mod profiles;
+mod verify;
 
 commands! {
+    Convert(convert::ConvertArgs) = convert::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
+    Verify(verify::VerifyArgs) = verify::run,
 }
 
 use crate::base::signal::Stop;

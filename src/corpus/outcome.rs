@@ -1,8 +1,9 @@
 //! What the end of a game tells about its positions.
 
 use crate::compute::packed::plane_words;
-use crate::go::score::{Owners, area, plain_area, without};
-use crate::go::{Color, Game, PointSet};
+use crate::go::rules::Tax;
+use crate::go::score::{Owners, area, taxed_area, without};
+use crate::go::{Color, Game, Point, PointSet};
 use crate::sgf::{GameRecord, Margin, Winner};
 use crate::shard::Outcome;
 
@@ -63,19 +64,25 @@ pub(super) fn outcome_of(record: &GameRecord, end: &Game) -> GameOutcome {
 
 /// The areas at the end of a game that two passes ended and that was counted as `score_white`.
 ///
-/// Records do not say which stones were dead. So the position is counted as it stands, and again without the stones
-/// that stand in areas no play can take away (pass-alive, Benson 1976); areas are given if a count agrees with the
-/// record, else not: a wrong target teaches worse than none.
+/// Records do not say which stones were dead. So the position is counted without those that stand in areas no play can
+/// take away (pass-alive, Benson 1976); areas are given if that agrees with the record, else not: a wrong target teaches
+/// worse than none.
 fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
     if !end.is_over() || end.n_passes() < 2 {
         return None;
     }
-    let (board, size) = (end.board(), end.size());
-    let owners = area(board, end.rules().suicide);
-    let dead: PointSet = size.points().filter(|&p| board.get(p).is_some_and(|c| owners[p] == Some(c.opponent()))).collect();
-    let dead =
-        [PointSet::default(), dead].into_iter().find(|dead| (end.score_white(dead) - score_white).abs() < SCORE_TOLERANCE)?;
-    Some(plain_area(&without(board, &dead)))
+    let (board, rules) = (end.board(), end.rules());
+    let owners = area(board, rules.suicide);
+    let is_dead = |&p: &Point| board.get(p).is_some_and(|c| owners[p] == Some(c.opponent()));
+    let dead: PointSet = board.size().points().filter(is_dead).collect();
+    if (end.score_white(&dead) - score_white).abs() > SCORE_TOLERANCE {
+        return None;
+    }
+    let clean = without(board, &dead);
+    Some(match rules.tax {
+        Tax::None => area(&clean, rules.suicide),
+        Tax::Seki | Tax::All => taxed_area(&clean, rules.suicide),
+    })
 }
 
 fn planes(owners: &Owners, end: &Game) -> [Vec<u32>; 2] {
@@ -150,23 +157,24 @@ mod tests {
 
     #[test]
     fn areas_are_told_when_the_count_agrees() {
-        for (root, what) in [("KM[7.5]RU[Chinese]RE[W+7.5]", "area"), ("KM[6.5]RU[Japanese]RE[W+6.5]", "territory")] {
-            let o = outcome(root, "", "B[];W[]");
+        let border = "AB[ca][cb][cc][cd][ce]";
+        for (root, what) in [("KM[7.5]RU[Chinese]RE[W+2.5]", "area"), ("KM[6.5]RU[Japanese]RE[W+6.5]", "territory")] {
+            let o = outcome(&format!("{root}{border}"), "", "B[];W[]");
             let [black, white] = o.ownership(Color::Black).unwrap_or_else(|| panic!("{what}"));
-            assert_eq!(cells(black), [0, 1, 5, 6, 10, 11, 15, 16, 20, 21], "{what}");
+            assert_eq!(cells(black), [0, 1, 2, 5, 6, 7, 10, 11, 12, 15, 16, 17, 20, 21, 22], "{what}");
             assert_eq!(cells(white), [3, 4, 8, 9, 13, 14, 18, 19, 23, 24], "{what}");
             assert_eq!(o.ownership(Color::White).unwrap()[0], white, "{what}");
         }
+        let o = outcome("KM[7.5]RU[Chinese]RE[W+7.5]", "", "B[];W[]");
+        assert_eq!(cells(o.ownership(Color::Black).unwrap()[0]), [0, 1, 5, 6, 10, 11, 15, 16, 20, 21], "shared points");
         assert!(outcome("KM[7.5]RU[Chinese]RE[W+6.5]", "", "B[];W[]").ownership(Color::Black).is_none(), "another count");
         assert!(outcome("KM[7.5]RU[Chinese]RE[W+7.5]", "", "B[ca];W[]").ownership(Color::Black).is_none(), "one pass");
     }
 
     #[test]
     fn dead_stones_in_safe_areas_are_taken_off() {
-        // White's wall lives without condition: three eyes on the right once a white stone splits the edge.
-        let root = "KM[7.5]RU[Chinese]RE[W+7.5]AW[ec]";
-        let o = outcome(root, "[ee]", "B[];W[]");
-        let planes = o.ownership(Color::White).map(|[own, _]| cells(own));
-        assert_eq!(planes, Some(vec![3, 4, 8, 9, 13, 14, 18, 19, 23, 24]));
+        // A white stone splits the edge into two eyes; the black one in an eye is dead.
+        let o = outcome("KM[7.5]RU[Chinese]RE[W+7.5]AW[ec]", "[ee]", "B[];W[]");
+        assert_eq!(o.ownership(Color::White).map(|[own, _]| cells(own)), Some(vec![3, 4, 8, 9, 13, 14, 18, 19, 23, 24]));
     }
 }
