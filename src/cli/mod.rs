@@ -8,11 +8,13 @@ mod out;
 mod progress;
 
 mod convert;
+mod inspect;
 mod profiles;
 mod verify;
 
 commands! {
     Convert(convert::ConvertArgs) = convert::run,
+    Inspect(inspect::InspectArgs) = inspect::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
     Verify(verify::VerifyArgs) = verify::run,
 }
