@@ -10,12 +10,14 @@ mod progress;
 mod convert;
 mod inspect;
 mod profiles;
+mod train;
 mod verify;
 
 commands! {
     Convert(convert::ConvertArgs) = convert::run,
     Inspect(inspect::InspectArgs) = inspect::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
+    Train(train::TrainArgs) = train::run,
     Verify(verify::VerifyArgs) = verify::run,
 }
 

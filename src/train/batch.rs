@@ -3,7 +3,7 @@
 use crate::base::Result;
 use crate::base::symmetry::Symmetry;
 use crate::compute::packed::row_bytes;
-use crate::compute::{PackedRows, Targets};
+use crate::net::{Batch, Targets};
 use crate::shard::{Sample, Sampler};
 
 /// Packed rows and targets of up to `n_max` positions. Its memory is taken once.
@@ -44,14 +44,9 @@ impl HostBatch {
         n * (row_bytes(len) + 4 * len * len + 35)
     }
 
-    /// Positions in it.
-    pub(crate) fn n(&self) -> usize {
-        self.symmetries.len()
-    }
-
     /// The input.
-    pub(crate) fn rows(&self) -> PackedRows<'_> {
-        PackedRows { len: self.len, bytes: &self.rows, symmetries: &self.symmetries }
+    pub(crate) fn input(&self) -> Batch<'_> {
+        Batch { len: self.len, rows: &self.rows, symmetries: &self.symmetries }
     }
 
     /// The targets.
