@@ -7,9 +7,11 @@ mod args;
 mod out;
 
 mod profiles;
+mod replay;
 
 commands! {
     Profiles(profiles::ProfilesArgs) = profiles::run,
+    Replay(replay::ReplayArgs) = replay::run,
 }
 
 use crate::base::signal::Stop;
