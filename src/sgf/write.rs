@@ -114,7 +114,8 @@ fn point_text(point: Option<Point>) -> String {
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if matches!(c, '\\' | ']' | ':') {
+        // An unescaped [ in a text can look like a move after a missing ].
+        if matches!(c, '\\' | ']' | '[' | ':') {
             out.push('\\');
         }
         out.push(c);
