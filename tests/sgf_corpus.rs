@@ -2,8 +2,11 @@
 
 mod common;
 
+use edgezero::go::board::Board;
+use edgezero::go::rules::Suicide;
+use edgezero::go::{Color, Move, Point};
 use edgezero::sgf::replay::Replay;
-use edgezero::sgf::{Collection, GameError, GameRecord, GameResult, Margin, Winner, games};
+use edgezero::sgf::{Collection, GameError, GameRecord, GameResult, Margin, Step, Winner, games};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::Read;
@@ -56,6 +59,77 @@ fn truth_of_the_conformance_files() {
     }
     println!("conformance {n_equal}/{n_trees} trees");
     assert_eq!((n_equal, n_trees), (397, 397));
+}
+
+#[test]
+fn the_go_board_replays_alike() {
+    let Some(data) = common::data() else { return };
+    let corpus = data.join("corpus");
+    let (mut n_games, mut n_illegal, mut n_elsewhere) = (0, 0, 0);
+    let mut check = |name: &str, bytes: &[u8]| {
+        for (record, replay) in games(bytes).zip(replays(name, bytes)) {
+            let (Ok(record), Ok(Replay { go: Some(plain), .. })) = (record, replay) else {
+                n_elsewhere += 1;
+                continue;
+            };
+            n_games += 1;
+            n_illegal += usize::from(plain.illegal.is_some());
+            let (board, taken, illegal) = play(&record);
+            let expected = plain.illegal.map(|(number, why)| (number, why.name().to_string()));
+            assert_eq!((board, taken, illegal), (plain.board, plain.captures, expected), "{name} game {}", record.game_idx);
+        }
+    };
+    for set in ["pro19", "small9", "mid13"] {
+        let truth = truth(&corpus.join(format!("truth/{set}.jsonl")));
+        members(&corpus.join(format!("{set}.tar.gz")), |name, bytes| {
+            if truth.contains_key(name) {
+                check(name, bytes);
+            }
+        });
+    }
+    for name in truth(&corpus.join("truth/conformance.jsonl")).keys() {
+        check(name, &std::fs::read(corpus.join("conformance").join(name)).unwrap());
+    }
+    println!("go board {n_games} games alike, {n_illegal} illegal, {n_elsewhere} no record");
+    // Six trees are no Go, eight are on boards beyond 19x19.
+    assert_eq!((n_games, n_illegal, n_elsewhere), (1079 + 397 - 14, 9, 6 + 8));
+}
+
+/// The last position, the stones taken and the first illegal move by the house's own board.
+fn play(record: &GameRecord) -> (String, [usize; 2], Option<(usize, String)>) {
+    let mut board = Board::new(record.size);
+    let (mut n_moves, mut captures, mut illegal) = (0, [0; 2], None);
+    let steps = &record.steps;
+    let mut i = 0;
+    while i < steps.len() && illegal.is_none() {
+        let set_up: Vec<_> = steps[i..].iter().map_while(stone_of).collect();
+        if !set_up.is_empty() {
+            i += set_up.len();
+            board.set_stones(set_up);
+            illegal = board.chain_without_liberty().map(|_| (n_moves, "setup".to_string()));
+            continue;
+        }
+        if let Step::Move { color, mv, .. } = steps[i] {
+            n_moves += 1;
+            match mv {
+                Move::Pass => board.clear_ko(),
+                Move::Play(p) => match board.check(p, color, Suicide::Forbidden) {
+                    Ok(()) => captures[color.index()] += usize::from(board.play(p, color).stones[color.opponent().index()]),
+                    Err(why) => illegal = Some((n_moves, format!("{why:?}").to_lowercase())),
+                },
+            }
+        }
+        i += 1;
+    }
+    let letter = |p| board.get(p).map_or('.', |color| if color == Color::Black { 'X' } else { 'O' });
+    (record.size.points().map(letter).collect(), captures, illegal)
+}
+
+fn stone_of(step: &Step) -> Option<(Point, Option<Color>)> {
+    match *step {
+        Step::Setup { point, stone } => Some((point, stone)),
+        _ => None,
+    }
 }
 
 #[test]
@@ -122,7 +196,7 @@ fn result_table() {
             assert_eq!((result.winner, result.margin), (winner, margin), "{row:?}");
         }
     }
-    println!("results {}/{}, {n_unknown} unknown", rows.len(), rows.len());
+    println!("results {0}/{0}, {n_unknown} unknown", rows.len());
     assert_eq!(n_unknown, 0);
 }
 

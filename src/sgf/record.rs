@@ -322,3 +322,74 @@ fn setup_points(value: &[u8], w: usize, h: usize) -> Result<Rectangle, Reason> {
     };
     Ok(Rectangle { xs: from.0..(to.0 + 1).min(w as u8), ys: from.1..(to.1 + 1).min(h as u8) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The steps of a one-game file in one line: `+Xaa` and `-aa` set up, `X!` to move, `Xaa` moves.
+    fn steps(text: &str) -> Result<String, String> {
+        let record = games(text.as_bytes()).next().unwrap().map_err(|e| e.to_string())?;
+        let name = |p: Point| [p.x(), p.y()].map(|i| (b'a' + i as u8) as char).iter().collect::<String>();
+        let words = record.steps.iter().map(|step| match *step {
+            Step::Setup { point, stone } => {
+                format!("{}{}", stone.map_or("-".to_string(), |c| format!("+{}", c.letter())), name(point))
+            }
+            Step::ToMove(color) => format!("{}!", color.letter()),
+            Step::Move { color, mv, .. } => format!("{}{}", color.letter(), mv.point().map_or("-".to_string(), name)),
+        });
+        Ok(words.collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn steps_of_the_main_line() {
+        let cases = [
+            ("moves", "(;B[aa];W[ba](;B[tt])(;B[ca]))", "Baa Wba B-"),
+            ("passes", "(;SZ[9];B[];W[ tt ];B[\n])", "B- W- B-"),
+            ("order in a node", "(;W[dd]B[cc]PL[W]AE[ee]AW[bb]AB[aa])", "+Baa +Wbb -ee W! Bcc Wdd"),
+            ("rectangles", "(;SZ[9]AB[aa:ba][ii:hi]AW[dd:dd])", "+Baa +Bba +Bhi +Bii +Wdd"),
+            ("beside the board", "(;SZ[9]AB[ia:ka][zz][]AW[tt])", "+Bia"),
+            ("old names", "(;SiZe[9]AddBlack[aa]PLayer[black];Black[bb])", "+Baa B! Bbb"),
+        ];
+        for (name, text, expected) in cases {
+            assert_eq!(steps(text).as_deref(), Ok(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let many = "AB[aa:ss]".repeat(46);
+        let cases = [
+            ("(;SZ[9];B[aa]\n;W[a])", "game 1, line 2, column 2: move 2: bad point W[a]"),
+            ("(;SZ[9];B[jj])", "game 1, line 1, column 9: move 1: off the board B[jj]"),
+            ("(;SZ[9];B[a\x1b])", "game 1, line 1, column 9: move 1: bad point B[a\\x1b]"),
+            ("(;SZ[9]AB[a])", "game 1, line 1, column 3: bad point [a] in the set-up"),
+            ("(;SZ[9]AB[aa:])", "game 1, line 1, column 3: bad point [aa:] in the set-up"),
+            ("(;SZ[0])", "game 1, line 1, column 3: board size SZ[0]"),
+            ("(;SZ[21];B[tt])", "game 1, line 1, column 3: board size 21x21 is not played here"),
+            ("(;GM[19]SZ[x])", "game 1, line 1, column 3: GM[19] is not Go"),
+            (&format!("(;{many})"), "game 1, line 1, column 3: too many points in compressed lists, at most 16384"),
+            (&format!("(;{})", ";B[]".repeat(MOVES_MAX + 1)), "game 1, line 1, column 65540: too many moves, at most 16384"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(steps(text).as_ref().map_err(String::as_str), Err(expected), "{}", &text[..text.len().min(40)]);
+        }
+    }
+
+    #[test]
+    fn what_the_root_says() {
+        let text = "\n(;SZ[9]PB[a]PW[]BR[6d]KM[375]RE[W+R]RU[Chinese]HA[2]DT[2001-01-01]EV[\u{56f2}];B[aa];\nW[bb])";
+        let game = games(text.as_bytes()).next().unwrap().unwrap();
+        assert_eq!((game.line, game.column, game.n_moves()), (2, 1, 2));
+        assert_eq!((game.players.clone(), game.ranks.clone()), ([Some("a".into()), None], [Some("6d".into()), None]));
+        assert_eq!((game.komi, game.komi_raw.as_deref(), game.handicap), (Some(7.5), Some("375"), Some(2)));
+        assert_eq!((game.result.text().as_str(), game.result_raw.as_deref()), ("W+R", Some("W+R")));
+        assert_eq!((game.rules.as_deref(), game.date.as_deref()), (Some("Chinese"), Some("2001-01-01")));
+        assert_eq!((game.event.as_deref(), game.charset.as_deref()), (Some("\u{56f2}"), Some("UTF-8")));
+        assert!(matches!(game.steps[1], Step::Move { line: 3, column: 3, .. }), "{:?}", game.steps[1]);
+        for (ha, expected) in [("0", Some(0)), ("-1", None), ("400", None), ("abc", None), ("", None)] {
+            let game = games(format!("(;SZ[9]HA[{ha}])").as_bytes()).next().unwrap().unwrap();
+            assert_eq!(game.handicap, expected, "HA[{ha}]");
+        }
+    }
+}

@@ -444,3 +444,63 @@ fn letter(color: Color) -> u8 {
         Color::White => b'O',
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Collection;
+    use super::*;
+
+    fn replay(text: &str) -> Replay {
+        Replay::of(&Collection::new(text.as_bytes()).next().unwrap().unwrap(), "a.sgf").unwrap()
+    }
+
+    #[test]
+    fn plays_and_refuses() {
+        let cases = [
+            ("capture", "(;SZ[2];B[aa];W[ab];B[bb])", "X..X", "", None),
+            ("occupied", "(;SZ[2];B[aa];W[aa])", "X...", "move 2: occupied point", None),
+            ("one stone suicide", "(;SZ[3]AB[ba][ab];W[aa])", ".X.X.....", "move 1: suicide", None),
+            ("many stones suicide", "(;SZ[3]AB[ca][bb][ab]AW[ba];W[aa])", ".OXXX....", "move 1: suicide", None),
+            ("ko", "(;SZ[4]AB[ba][ab][bc]AW[ca][db][cc][bb];B[cb];W[bb])", ".XO.X.XO.XO.....", "move 2: ko", None),
+            ("ko after a pass", "(;SZ[4]AB[ba][ab][bc]AW[ca][db][cc][bb];B[cb];W[];B[];W[bb])", ".XO.XO.O.XO.....", "", Some(4)),
+            ("ko after a set-up", "(;SZ[4]AB[ba][ab][bc]AW[ca][db][cc][bb];B[cb];AE[aa];W[bb])", ".XO.XO.O.XO.....", "", Some(2)),
+            ("set-up", "(;SZ[2]AB[aa]AW[ba][ab];B[bb])", "XOO.", "after move 0: set-up leaves stones without a liberty", None),
+            ("set-up takes stones", "(;SZ[2]AB[aa:ba];AE[aa]AW[bb])", ".X.O", "", None),
+            ("off the board", "(;SZ[2:3];B[ca])", "......", "move 1: off the board", None),
+            ("bad point", "(;SZ[2];B[a])", "....", "move 1: bad point", None),
+            ("large", "(;SZ[21];B[tt];W[tt])", "", "move 2: occupied point", None),
+        ];
+        for (name, text, board, refusal, superko) in cases {
+            let replay = replay(text);
+            let go = replay.go.as_ref().unwrap();
+            let got = if go.w > 19 { "" } else { go.board.as_str() };
+            assert_eq!((got, replay.refusal().unwrap_or_default().as_str(), go.superko), (board, refusal, superko), "{name}");
+        }
+    }
+
+    #[test]
+    fn tells_people_and_programs() {
+        let replay = replay("(;SZ[3]PB[a\x1b]PW[\u{9b}]KM[6.5]RE[W+2];B[bb]\n;W[bb])");
+        let drawing = replay.drawing();
+        let expected =
+            "a.sgf game 1: 3x3, 2 moves, a\u{fffd} - \u{fffd}, komi 6.5, result W+2, captures 0 0, move 2: occupied point
+  3 . . .
+  2 . X .
+  1 . . .
+    A B C
+";
+        assert_eq!(drawing, expected);
+        let json = replay.json();
+        assert!(json.contains(r#""illegal":[2,"occupied"],"superko":null"#) && json.contains(r#""margin":2.0"#), "{json}");
+        assert!(json.contains("a\\u001b") && json.contains("\\u009b") && !json.contains('\u{9b}'), "{json}");
+        let err = replay.error(Path::new("dir/a.sgf")).unwrap();
+        assert_eq!(err.to_string(), "dir/a.sgf:2:2: game 1: move 2: occupied point");
+    }
+
+    #[test]
+    fn other_games_are_only_named() {
+        let replay = replay("(;GM[3]SZ[x])");
+        assert_eq!(replay.drawing(), "a.sgf game 1: GM[3], not Go\n");
+        assert!(replay.refusal().is_none() && !replay.json().contains("board"));
+    }
+}
