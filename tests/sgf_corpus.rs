@@ -211,7 +211,7 @@ fn hostile_table() {
         let start = std::time::Instant::now();
         let (mut n_ok, mut n_rejected, mut reasons) = (0, 0, Vec::new());
         let mut collection = Collection::new(&bytes);
-        while let Some(game) = collection.next() {
+        while let Some(game) = collection.next_game() {
             match game.map_err(|e| e.to_string()).and_then(|game| usable(&game)) {
                 Ok(()) => n_ok += 1,
                 Err(reason) => {
@@ -253,7 +253,7 @@ fn names(ours: &str, expected: &str) -> bool {
 fn replays(name: &str, bytes: &[u8]) -> Vec<Result<Replay, GameError>> {
     let mut collection = Collection::new(bytes);
     let mut all = Vec::new();
-    while let Some(game) = collection.next() {
+    while let Some(game) = collection.next_game() {
         all.push(game.and_then(|game| Replay::of(&game, name)));
     }
     all

@@ -69,7 +69,7 @@ fn a_hundred_thousand_mutations() {
             mutate(&mut bytes, &seeds, &mut rng);
         }
         let mut collection = Collection::new(&bytes);
-        while let Some(game) = collection.next() {
+        while let Some(game) = collection.next_game() {
             n_games += 1;
             n_refused += u64::from(game.is_err());
             if let Ok(game) = game {
@@ -111,7 +111,7 @@ fn measure(bytes: &[u8]) -> (usize, Duration) {
     PEAK.set(before);
     games(bytes).for_each(drop);
     let mut collection = Collection::new(bytes);
-    while let Some(game) = collection.next() {
+    while let Some(game) = collection.next_game() {
         if let Ok(game) = game {
             drop(Replay::of(&game, ""));
         }

@@ -66,7 +66,7 @@ fn replay(path: &Path, form: Form, count: &mut Count) -> Result<Result<()>> {
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut games = Collection::new(&bytes);
-    while let Some(game) = games.next() {
+    while let Some(game) = games.next_game() {
         count.games += 1;
         let replay = match game.and_then(|game| Replay::of(&game, &name)) {
             Ok(replay) => replay,

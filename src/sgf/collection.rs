@@ -62,8 +62,7 @@ impl<'a> Collection<'a> {
     }
 
     /// The next game, or why it could not be read. A file without any game gives one error.
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Option<Result<Game<'_>, GameError>> {
+    pub fn next_game(&mut self) -> Option<Result<Game<'_>, GameError>> {
         if self.done {
             return None;
         }
@@ -161,7 +160,7 @@ impl<'a> Game<'a> {
     }
 
     /// SZ: columns and rows, 1 to 52.
-    pub fn len(&self) -> Result<(usize, usize), GameError> {
+    pub fn sides(&self) -> Result<(usize, usize), GameError> {
         let Some(value) = self.root_bytes(b"SZ") else {
             return Ok((19, 19));
         };
@@ -173,22 +172,27 @@ impl<'a> Game<'a> {
             Some(colon) => side(&value[..colon]).zip(side(&value[colon + 1..])),
             None => side(value).map(|len| (len, len)),
         };
-        sides.ok_or_else(|| self.error(0, Reason::BoardSize(super::shown("SZ", value))))
+        sides.ok_or_else(|| self.root_error(b"SZ", Reason::BoardSize(super::shown("SZ", value))))
     }
 
-    /// Line and column of the first property of a node.
-    pub(super) fn place(&self, node_idx: usize) -> (u32, u32) {
+    /// Line and column of an offset in this game, both from 1.
+    pub(super) fn place(&self, at: usize) -> (u32, u32) {
         let mut lines = self.lines;
-        match self.tree.properties(node_idx).next() {
-            Some((_, at, _)) => lines.seek(self.bytes, at),
-            None => (self.line, self.column),
-        }
+        lines.seek(self.bytes, at)
     }
 
-    /// An error at the first property of a node.
-    pub(super) fn error(&self, node_idx: usize, reason: Reason) -> GameError {
-        let (line, column) = self.place(node_idx);
+    /// An error at an offset in this game.
+    pub(super) fn error(&self, at: usize, reason: Reason) -> GameError {
+        let (line, column) = self.place(at);
         GameError { game_idx: self.game_idx, line, column, reason }
+    }
+
+    /// An error at a value of the root, or at the game's start if that is absent.
+    pub(super) fn root_error(&self, name: &[u8], reason: Reason) -> GameError {
+        match self.tree.first(0, name) {
+            Some(value) => self.error(value.start, reason),
+            None => GameError { game_idx: self.game_idx, line: self.line, column: self.column, reason },
+        }
     }
 }
 
@@ -279,7 +283,7 @@ mod tests {
     fn told(file: &[u8]) -> Vec<String> {
         let mut collection = Collection::new(file);
         let mut all = Vec::new();
-        while let Some(game) = collection.next() {
+        while let Some(game) = collection.next_game() {
             all.push(match game {
                 Ok(game) => format!("{}:{}: {} nodes", game.line, game.column, game.tree.len()),
                 Err(err) => err.to_string(),
@@ -325,7 +329,7 @@ mod tests {
         ];
         for (name, file, expected) in cases {
             let mut collection = Collection::new(file);
-            let game = collection.next().unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
+            let game = collection.next_game().unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
             if name == "gb18030" {
                 assert_eq!(game.root_text(b"PB").map(|t| t.chars().count()), Some(1), "{name}");
                 continue;
@@ -355,7 +359,7 @@ mod tests {
         for (sz, expected) in cases.into_iter().chain(bad.map(|sz| (sz, "bad"))) {
             let file = if expected == "none" { "(;)".to_string() } else { format!("(;SZ[{sz}])") };
             let mut collection = Collection::new(file.as_bytes());
-            let got = match collection.next().unwrap().unwrap().len() {
+            let got = match collection.next_game().unwrap().unwrap().sides() {
                 Ok((w, h)) => format!("{w}x{h}"),
                 Err(_) => "bad".to_string(),
             };

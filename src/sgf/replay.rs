@@ -141,12 +141,12 @@ impl Replay {
             illegal_at: None,
         };
         if replay.gm == 1 {
-            let (w, h) = game.len()?;
+            let (w, h) = game.sides()?;
             let mut player = Player::new(w, h);
-            main_line(game, w, h, |node_idx, step| {
+            main_line(game, w, h, |place, step| {
                 player.step(step);
                 if replay.illegal_at.is_none() && player.illegal.is_some() {
-                    replay.illegal_at = Some(game.place(node_idx));
+                    replay.illegal_at = Some(game.place(place.at));
                 }
                 Ok(())
             })?;
@@ -451,7 +451,7 @@ mod tests {
     use super::*;
 
     fn replay(text: &str) -> Replay {
-        Replay::of(&Collection::new(text.as_bytes()).next().unwrap().unwrap(), "a.sgf").unwrap()
+        Replay::of(&Collection::new(text.as_bytes()).next_game().unwrap().unwrap(), "a.sgf").unwrap()
     }
 
     #[test]
@@ -494,7 +494,7 @@ mod tests {
         assert!(json.contains(r#""illegal":[2,"occupied"],"superko":null"#) && json.contains(r#""margin":2.0"#), "{json}");
         assert!(json.contains("a\\u001b") && json.contains("\\u009b") && !json.contains('\u{9b}'), "{json}");
         let err = replay.error(Path::new("dir/a.sgf")).unwrap();
-        assert_eq!(err.to_string(), "dir/a.sgf:2:2: game 1: move 2: occupied point");
+        assert_eq!(err.to_string(), "dir/a.sgf:2:4: game 1: move 2: occupied point");
     }
 
     #[test]
