@@ -12,6 +12,7 @@ mod inspect;
 mod profiles;
 mod train;
 mod verify;
+mod replay;
 
 commands! {
     Convert(convert::ConvertArgs) = convert::run,
@@ -19,6 +20,7 @@ commands! {
     Profiles(profiles::ProfilesArgs) = profiles::run,
     Train(train::TrainArgs) = train::run,
     Verify(verify::VerifyArgs) = verify::run,
+    Replay(replay::ReplayArgs) = replay::run,
 }
 
 use crate::base::signal::Stop;
