@@ -7,7 +7,6 @@
 pub mod cpu;
 pub mod loss;
 pub mod packed;
-pub mod symmetry;
 
 use crate::base::Result;
 pub use loss::{LossWeights, Losses, Targets};
@@ -213,7 +212,7 @@ pub struct PackedRows<'a> {
     pub len: usize,
     /// `n` rows of [`packed::row_bytes`]`(len)` bytes.
     pub bytes: &'a [u8],
-    /// `n` numbers from 0 to 7, KataGo's numbering (see [`symmetry`]).
+    /// `n` numbers from 0 to 7, KataGo's numbering ([`crate::base::symmetry`]).
     pub symmetries: &'a [u8],
 }
 
@@ -443,4 +442,10 @@ pub trait Ops: Send + Sync {
 
     /// `average = keep * average + (1 - keep) * values` on the first `len` elements.
     fn average(&self, len: usize, keep: f32, values: &Self::Buf, average: &mut Self::Buf);
+
+    /// The sum of the squares of the first `len` elements.
+    fn sum_of_squares(&self, len: usize, buf: &Self::Buf) -> f64;
+
+    /// Multiplies the first `len` elements.
+    fn scale(&self, len: usize, factor: f32, buf: &mut Self::Buf);
 }

@@ -243,4 +243,12 @@ impl Ops for CpuOps {
     fn average(&self, len: usize, keep: f32, values: &CpuBuf, average: &mut CpuBuf) {
         optimiser::average(len, keep, values, average);
     }
+
+    fn sum_of_squares(&self, len: usize, buf: &CpuBuf) -> f64 {
+        buf[..len].iter().map(|x| f64::from(*x) * f64::from(*x)).sum()
+    }
+
+    fn scale(&self, len: usize, factor: f32, buf: &mut CpuBuf) {
+        buf[..len].iter_mut().for_each(|x| *x *= factor);
+    }
 }
