@@ -20,7 +20,8 @@ pub type Named<'a> = (String, Vec<usize>, &'a [f32]);
 impl Net {
     /// Every tensor of parameters and statistics with its name and shape, in the order of the layout.
     pub fn tensors(&self) -> Vec<Named<'_>> {
-        let params = self.layout.params.iter().map(|i| (i.name.clone(), i.shape.clone(), &self.params[i.offset..i.offset + i.len]));
+        let params =
+            self.layout.params.iter().map(|i| (i.name.clone(), i.shape.clone(), &self.params[i.offset..i.offset + i.len]));
         let stats = self.layout.stats.iter().map(|i| (i.name.clone(), vec![i.len], &self.stats[i.offset..i.offset + i.len]));
         params.chain(stats).collect()
     }

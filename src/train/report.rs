@@ -162,8 +162,7 @@ mod tests {
         file.file.write_all(b"{\"step\": 4").unwrap();
         drop(MetricsFile::open(&path, 20).unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
-        let steps: Vec<u64> =
-            text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap()).collect();
+        let steps: Vec<u64> = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap()).collect();
         assert_eq!(steps, [10, 20]);
         std::fs::remove_file(&path).unwrap();
     }

@@ -245,12 +245,15 @@ impl<O: Ops> Session<'_, O> {
         let mut after = before.clone();
         let first_step = self.learner.step();
         let step_positions = (config.batch_size * config.accumulate) as u64;
-        let mut prefetcher = Prefetcher::start(&self.plan.train, PrefetchPlan {
-            first_batch: first_step * config.accumulate as u64,
-            batch_size: config.batch_size,
-            workers: config.dataloader_workers,
-            factor: config.prefetch_factor,
-        })?;
+        let mut prefetcher = Prefetcher::start(
+            &self.plan.train,
+            PrefetchPlan {
+                first_batch: first_step * config.accumulate as u64,
+                batch_size: config.batch_size,
+                workers: config.dataloader_workers,
+                factor: config.prefetch_factor,
+            },
+        )?;
         let mut training = Duration::ZERO;
         let (mut since, mut since_start) = (Since::default(), Instant::now());
         while self.learner.step() < self.total_steps {
@@ -291,7 +294,9 @@ impl<O: Ops> Session<'_, O> {
             prefetcher.give_back(batch);
             if !losses.total.is_finite() {
                 let what = format!("the loss at step {step} is no number");
-                return Err(Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out"));
+                return Err(
+                    Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out")
+                );
             }
             since.losses += losses;
         }

@@ -2,7 +2,9 @@
 
 use super::{CpuBuf, CpuOps};
 use crate::base::{Error, Result};
-use crate::compute::packed::{self, HEADER_BYTES, MOVE_NONE, MOVE_PASS, N_GLOBALS, N_PLANES, flag, plane, plane_words, row_bytes};
+use crate::compute::packed::{
+    self, HEADER_BYTES, MOVE_NONE, MOVE_PASS, N_GLOBALS, N_PLANES, flag, plane, plane_words, row_bytes,
+};
 use crate::compute::symmetry::{N_SYMMETRIES, moved};
 use crate::compute::{PackedRows, Unpacked};
 use rayon::prelude::*;

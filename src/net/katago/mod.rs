@@ -71,7 +71,9 @@ fn unzip(place: &str, bytes: &[u8]) -> Result<Vec<u8>> {
 pub fn save(path: &Path, net: &Net) -> Result<()> {
     use std::io::Write;
     if format(path) != Some(Format { gzip: true, numbers: Some(Numbers::Binary) }) {
-        return Err(Error::new(path.display(), "KataGo would not know this name as a model file").hint("a name ending in .bin.gz"));
+        return Err(
+            Error::new(path.display(), "KataGo would not know this name as a model file").hint("a name ending in .bin.gz")
+        );
     }
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(&write(net)?).map_err(|e| Error::io(path, &e))?;
