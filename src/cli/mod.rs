@@ -10,16 +10,18 @@ mod progress;
 mod convert;
 mod evaluator;
 mod gtp;
+mod inspect;
 mod play;
 mod profiles;
 mod verify;
 
 commands! {
     Convert(convert::ConvertArgs) = convert::run,
+    Inspect(inspect::InspectArgs) = inspect::run,
+    Verify(verify::VerifyArgs) = verify::run,
     Gtp(gtp::GtpArgs) = gtp::run,
     Play(play::PlayArgs) = play::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
-    Verify(verify::VerifyArgs) = verify::run,
 }
 
 use crate::base::signal::Stop;

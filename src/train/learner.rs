@@ -81,6 +81,11 @@ impl<O: Ops> Learner<O> {
         })
     }
 
+    /// Gives the backend back.
+    pub(super) fn into_ops(self) -> O {
+        self.net.into_ops()
+    }
+
     /// Steps done.
     pub(super) fn step(&self) -> u64 {
         self.step

@@ -56,11 +56,6 @@ impl CpuOps {
         self.scratch.len()
     }
 
-    /// Bytes of scratch memory held at most for networks with convolutions of the shape's depth.
-    pub fn scratch_bytes(threads: usize, shape: ConvShape) -> usize {
-        conv::scratch_bytes(threads, shape)
-    }
-
     /// Calls `f` for every item, in the pool, with the thread's scratch of at least `scratch_len` elements.
     fn each<I: IndexedParallelIterator>(&self, items: I, scratch_len: usize, f: impl Fn(I::Item, &mut [f32]) + Sync + Send) {
         let run = |item: I::Item| {
@@ -238,6 +233,18 @@ impl Ops for CpuOps {
         second: Option<&mut CpuBuf>,
     ) {
         optimiser::step(self, rule, spans, params, grads, first, second);
+    }
+
+    fn sum_of_squares(&self, len: usize, values: &CpuBuf) -> f64 {
+        optimiser::sum_of_squares(&values[..len])
+    }
+
+    fn scale(&self, len: usize, factor: f32, values: &mut CpuBuf) {
+        values[..len].iter_mut().for_each(|v| *v *= factor);
+    }
+
+    fn scratch_bytes(&self, shape: ConvShape) -> usize {
+        conv::scratch_bytes(self.threads(), shape)
     }
 
     fn average(&self, len: usize, keep: f32, values: &CpuBuf, average: &mut CpuBuf) {
