@@ -4,8 +4,9 @@ mod common;
 
 use edgezero::base::signal::Stop;
 use edgezero::go::{Game, Rules, Size};
+use edgezero::net::{NetConfig, tensors};
 use edgezero::opponent::{Outcome, Program, Seats, play_game};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Our binary with a net; it never resigns, so that there is something to count.
@@ -37,9 +38,13 @@ fn check(len: usize, komi: f32) {
 }
 
 /// KataGo's small net where the reference data is, else one that has learnt nothing.
-fn net(dir: &Path) -> std::path::PathBuf {
-    let _ = dir;
-    common::data().map(|data| data.join("katago/g170-b6c96-s175395328-d26788732.bin.gz")).unwrap_or_default()
+fn net(dir: &Path) -> PathBuf {
+    if let Some(data) = common::data() {
+        return data.join("katago/g170-b6c96-s175395328-d26788732.bin.gz");
+    }
+    let path = dir.join("random.safetensors");
+    tensors::save(&path, &NetConfig::named("b2c32").unwrap().init(1)).unwrap();
+    path
 }
 
 #[test]
