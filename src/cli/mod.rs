@@ -13,12 +13,16 @@ mod gtp;
 mod inspect;
 mod play;
 mod profiles;
+mod replay;
+mod train;
 mod verify;
 
 commands! {
+    Replay(replay::ReplayArgs) = replay::run,
     Convert(convert::ConvertArgs) = convert::run,
     Inspect(inspect::InspectArgs) = inspect::run,
     Verify(verify::VerifyArgs) = verify::run,
+    Train(train::TrainArgs) = train::run,
     Gtp(gtp::GtpArgs) = gtp::run,
     Play(play::PlayArgs) = play::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,

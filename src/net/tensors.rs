@@ -1,6 +1,6 @@
 //! Our own net files: safetensors with the arch in the metadata.
 
-use super::{Arch, Net};
+use super::{Arch, Layout, Net};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -105,13 +105,24 @@ impl<'a> Decoded<'a> {
             return Err(missing(&s.name));
         }
         let (mut params, mut stats) = (vec![0.0; layout.params_len()], vec![0.0; layout.stats_len()]);
+        self.fill(&layout, "", &mut params, &mut stats)?;
+        Net::new(self.place, self.meta(NAME_KEY)?, arch, params, stats)
+    }
+
+    /// Copies the tensors called `prefix` and a name of the net into the net.
+    pub fn load_into(&self, prefix: &str, net: &mut Net) -> Result<()> {
+        let Net { layout, params, stats, .. } = net;
+        self.fill(layout, prefix, params, stats)
+    }
+
+    fn fill(&self, layout: &Layout, prefix: &str, params: &mut [f32], stats: &mut [f32]) -> Result<()> {
         for p in &layout.params {
-            self.tensor(&p.name, &p.shape, &mut params[p.offset..p.offset + p.len])?;
+            self.tensor(&format!("{prefix}{}", p.name), &p.shape, &mut params[p.offset..p.offset + p.len])?;
         }
         for s in &layout.stats {
-            self.tensor(&s.name, &[s.len], &mut stats[s.offset..s.offset + s.len])?;
+            self.tensor(&format!("{prefix}{}", s.name), &[s.len], &mut stats[s.offset..s.offset + s.len])?;
         }
-        Net::new(self.place, self.meta(NAME_KEY)?, arch, params, stats)
+        Ok(())
     }
 }
 

@@ -130,7 +130,7 @@ impl CheckpointFile {
         let file = Decoded::new(&self.place, &self.bytes)?;
         let net = |role: &str| {
             let mut net = fresh.clone();
-            file.load_net(&format!("{role}/"), &mut net)?;
+            file.load_into(&format!("{role}/"), &mut net)?;
             Ok::<Net, Error>(net)
         };
         let moments = |name: &str| {

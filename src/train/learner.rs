@@ -31,14 +31,6 @@ pub(super) struct Learner<O: Ops> {
     loss_weights: LossWeights,
 }
 
-/// What one step did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct StepReport {
-    pub(super) losses: Losses,
-    /// Length of the gradient before clipping.
-    pub(super) gradient_norm: f64,
-}
-
 /// Bytes a learner takes on its device, without the backend's scratch memory.
 pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, len: usize) -> usize {
     let flat = 4 * net.params().len();

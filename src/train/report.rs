@@ -31,6 +31,8 @@ pub struct Report {
     pub step: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
+    /// Positions of one step.
+    pub positions_per_step: u64,
     /// Passes over the training positions, with the fraction of the present one.
     pub epoch: f64,
     /// Positions learned from in this session.
@@ -58,6 +60,14 @@ pub struct Validation {
     pub epoch: f64,
     /// Sums over the held-out positions.
     pub losses: Losses,
+}
+
+impl Report {
+    /// Time to the end of the run at the present rate.
+    pub fn seconds_left(&self) -> f64 {
+        let step_positions = self.positions_per_step as f64;
+        (self.total_steps - self.step) as f64 * step_positions / self.positions_per_second.max(1e-9)
+    }
 }
 
 impl Event {

@@ -7,13 +7,13 @@ use super::learner::{Learner, fresh, learner_bytes};
 use super::prefetch::{PrefetchPlan, Prefetcher};
 use super::report::{Event, MetricsFile, Report, Validation};
 use super::schedule::Schedule;
-use crate::base::fs::{create_dir, write_whole};
+use crate::base::fs::create_dir;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::compute::{ConvShape, Losses, Ops};
-use crate::net::{Net, NetConfig};
+use crate::net::{Net, NetConfig, katago, tensors};
 use crate::shard::{Dataset, Sampler, Split};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -108,7 +108,7 @@ pub fn plan<O: Ops>(job: &Job<'_>, ops: &O) -> Result<Plan> {
     }
     let net = NetConfig::named(&config.net)?.init(config.seed);
     let step_positions = (config.batch_size * config.accumulate) as u64;
-    let channels = net.arch().channels;
+    let channels = net.arch().channels();
     let widest = ConvShape { n: config.batch_size, len, kernel_y: 3, kernel_x: 3, c_in: channels, c_out: channels };
     let n_batches = config.dataloader_workers * (config.prefetch_factor + 1) + 1;
     let batches = n_batches * HostBatch::bytes(config.batch_size, len);
@@ -316,6 +316,7 @@ impl<O: Ops> Session<'_, O> {
         let event = Event::Report(Report {
             step,
             total_steps: self.total_steps,
+            positions_per_step: (self.job.config.batch_size * self.job.config.accumulate) as u64,
             epoch: self.epoch(),
             positions,
             training,
@@ -365,8 +366,8 @@ impl<O: Ops> Session<'_, O> {
 
     fn write_nets(&mut self) -> Result<()> {
         let net = self.learner.average()?;
-        write_net(&net, &self.job.out.join(AVERAGE_NAME))?;
-        write_net(&net, &self.job.out.join(KATAGO_NAME))
+        tensors::save(&self.job.out.join(AVERAGE_NAME), &net)?;
+        katago::save(&self.job.out.join(KATAGO_NAME), &net)
     }
 
     fn say(&mut self, event: &Event) -> Result<()> {
@@ -374,9 +375,4 @@ impl<O: Ops> Session<'_, O> {
         (self.tell)(event);
         Ok(())
     }
-}
-
-/// Writes a net in the format its name asks for, whole or not at all.
-fn write_net(net: &Net, path: &PathBuf) -> Result<()> {
-    write_whole(path, &net.to_file_bytes(path)?)
 }
