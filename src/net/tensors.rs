@@ -1,6 +1,6 @@
 //! Our own net files: safetensors with the arch in the metadata.
 
-use super::{Arch, Layout, Net};
+use super::{Arch, Layout, Net, katago};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -26,7 +26,36 @@ impl Net {
         params.chain(stats).collect()
     }
 
-    /// What [`decode`] needs besides the tensors.
+    /// Replaces all parameters and statistics by what `tensor` gives for their names and shapes.
+    pub fn load_tensors(&mut self, mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
+        let mut checked = |name: &str, shape: &[usize], to: &mut [f32]| {
+            let values = tensor(name, shape)?;
+            if values.len() != to.len() || values.iter().any(|x| !x.is_finite()) {
+                let what = format!("{} numbers, expected {} finite ones", values.len(), to.len());
+                return Err(Error::new(format!("tensor '{name}'"), what));
+            }
+            to.copy_from_slice(&values);
+            Ok(())
+        };
+        for i in &self.layout.params {
+            checked(&i.name, &i.shape, &mut self.params[i.offset..i.offset + i.len])?;
+        }
+        for i in &self.layout.stats {
+            checked(&i.name, &[i.len], &mut self.stats[i.offset..i.offset + i.len])?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a file in the format that the name asks for: `.safetensors`, or KataGo's `.bin.gz`.
+    pub fn to_file_bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) {
+            to_bytes(self)
+        } else {
+            katago::to_bytes(path, self)
+        }
+    }
+
+    /// What [`Decoded::net`] needs besides the tensors.
     pub fn metadata(&self) -> Result<HashMap<String, String>> {
         let arch = serde_json::to_string(&self.arch).map_err(|e| Error::new(&self.name, e))?;
         Ok(HashMap::from([(ARCH_KEY.to_string(), arch), (NAME_KEY.to_string(), self.name.clone())]))
