@@ -5,13 +5,22 @@
 
 mod args;
 mod out;
+mod progress;
 
+mod convert;
+mod inspect;
 mod profiles;
 mod replay;
+mod train;
+mod verify;
 
 commands! {
+    Convert(convert::ConvertArgs) = convert::run,
+    Inspect(inspect::InspectArgs) = inspect::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
     Replay(replay::ReplayArgs) = replay::run,
+    Train(train::TrainArgs) = train::run,
+    Verify(verify::VerifyArgs) = verify::run,
 }
 
 use crate::base::signal::Stop;

@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 pub struct ConvertConfig {
     /// Threads that parse, replay and encode. The shards' bytes do not depend on it.
     pub workers: usize,
-    /// Size at which a shard file is closed and the next one begun, in MiB.
-    pub shard_mb: usize,
     /// Games in flight between reading and writing, per worker: bounds the memory of a run.
     pub queue_games: usize,
     /// Fewest moves of a game worth learning from.
@@ -21,7 +19,6 @@ impl ConvertConfig {
     /// Refuses values that no run can use.
     pub fn check(&self) -> Result<(), BadValue> {
         within("workers", self.workers, 1..=256, "threads")?;
-        within("shard_mb", self.shard_mb, 1..=4096, "MiB")?;
         within("queue_games", self.queue_games, 1..=1024, "games a worker")?;
         within("min_moves", self.min_moves, 0..=1000, "moves")
     }

@@ -1,1 +1,107 @@
-//! The infer room.
+//! What can play: trait [`Evaluator`] and its backends. Search and the opponent never name a backend.
+//!
+//! Backends open in the order TensorRT, CUDA, CPU unless one is asked for ([`open`]).
+
+pub mod native;
+pub mod post;
+pub mod scripted;
+
+pub use post::{NoResult, Output};
+
+use crate::base::{Error, Result};
+use crate::compute::cpu::CpuOps;
+use crate::net::{Net, katago, tensors};
+use std::path::Path;
+
+/// A position to be evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// A packed row ([`crate::compute::packed`]) of [`row_bytes`](crate::compute::packed::row_bytes)`(len)` bytes.
+    pub row: &'a [u8],
+    /// Side of the square array.
+    pub len: usize,
+    /// The symmetry the network sees it under, 0 to 7 ([`crate::compute::symmetry`]); answers are moved back.
+    pub symmetry: u8,
+}
+
+/// Raw answers for one position, for the player to move. Cells off the board hold [`LOGIT_OFF_BOARD`] and 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Logits, `[len * len + 1]`, pass last.
+    pub policy: Vec<f32>,
+    /// Logits of win, loss, no result.
+    pub value: [f32; 3],
+    /// Raw score numbers; those a version lacks are 0.
+    pub score: [f32; 6],
+    /// Logits before tanh, `[len * len]`.
+    pub ownership: Vec<f32>,
+    /// KataGo's model version of the net, which says what the score numbers mean.
+    pub version: u32,
+}
+
+/// Policy logit of a cell that is not on the board.
+pub const LOGIT_OFF_BOARD: f32 = f32::NEG_INFINITY;
+
+/// Something that evaluates positions in batches.
+pub trait Evaluator: Send {
+    /// Evaluates `rows` into the first entries of `out`, which is at least as long; memory of `out` is reused.
+    /// Any number of rows; the backend cuts them into batches of at most [`Evaluator::batch_max`].
+    fn evaluate(&mut self, rows: &[Request<'_>], out: &mut [Evaluation]) -> Result<()>;
+
+    /// Most positions that are evaluated at once.
+    fn batch_max(&self) -> usize;
+
+    /// One line: the net and the backend.
+    fn describe(&self) -> String;
+}
+
+/// A backend asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// The first that opens.
+    Auto,
+    /// TensorRT.
+    TensorRt,
+    /// CUDA.
+    Cuda,
+    /// The processor.
+    Cpu,
+}
+
+impl BackendChoice {
+    /// Reads `auto`, `tensorrt`, `cuda`, `cpu`.
+    pub fn parse(text: &str) -> Result<BackendChoice> {
+        match text {
+            "auto" => Ok(BackendChoice::Auto),
+            "tensorrt" => Ok(BackendChoice::TensorRt),
+            "cuda" => Ok(BackendChoice::Cuda),
+            "cpu" => Ok(BackendChoice::Cpu),
+            other => Err(Error::call("--backend", format!("'{other}', expected auto, tensorrt, cuda or cpu"))),
+        }
+    }
+}
+
+/// Reads a net: ours (`.safetensors`) or KataGo's, by the name.
+pub fn read_net(path: &Path) -> Result<Net> {
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) {
+        return tensors::open(path);
+    }
+    if katago::is_model_name(path) {
+        return katago::open(path);
+    }
+    let known = "a checkpoint (.safetensors) or a KataGo net (.bin.gz, .txt.gz, .bin, .txt)";
+    Err(Error::new(path.display(), "not a net by its name").hint(known))
+}
+
+/// Opens a net on a backend, for batches of at most `batch_max` positions on boards up to 19x19.
+pub fn open(path: &Path, choice: BackendChoice, threads: usize, batch_max: usize) -> Result<Box<dyn Evaluator>> {
+    let missing = |what: &str| Error::new(format!("--backend {what}"), "this build has no kernels for it").hint("--backend cpu");
+    match choice {
+        BackendChoice::TensorRt => return Err(missing("tensorrt")),
+        BackendChoice::Cuda => return Err(missing("cuda")),
+        BackendChoice::Auto => log::info!("backend: cpu (this build has no TensorRT and no CUDA backend)"),
+        BackendChoice::Cpu => {}
+    }
+    let net = read_net(path)?;
+    Ok(Box::new(native::Native::new(CpuOps::new(threads)?, &net, batch_max)?))
+}

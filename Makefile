@@ -1,0 +1,32 @@
+# Everything a person does here is one word. `make` alone lists the words.
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint check corpus clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r word text; do printf '  make %-10s %s\n' "$$word" "$$text"; done
+
+build: ## the release binary, target/release/edgezero
+	@scripts/need_cargo.sh
+	cargo build --release --locked
+
+run: build ## from game records to an opponent: convert, train a minute, play a game
+	@scripts/run_demo.sh
+
+test: ## all tests (installs GNU Go where that is possible; the tests play against it)
+	@scripts/need_cargo.sh
+	@scripts/test.sh
+
+lint: ## format, clippy and docs, each without a warning
+	@scripts/need_cargo.sh
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+check: lint test ## what CI runs
+
+corpus: ## make the small corpus of the repository again (minutes; needs GNU Go)
+	scripts/make_corpus.py
+
+clean: ## remove what was built and the demo's run
+	cargo clean
+	rm -rf runs/demo

@@ -1,0 +1,229 @@
+//! `edgezero train`: records to shards where they changed, then a run.
+
+use super::out::outln;
+use super::progress::Progress;
+use super::{Backend, Context};
+use crate::base::{Error, Result};
+use crate::compute::cpu::CpuOps;
+use crate::compute::{Losses, Ops};
+use crate::corpus::ConvertConfig;
+use crate::device::peak_rss_bytes;
+use crate::profile::Profile;
+use crate::shard::Dataset;
+use crate::train::{self, Event, Job, METRICS_NAME, Start, TrainConfig, Validation};
+use argh::FromArgs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Learns a policy and value net from game records. All defaults come from the profile.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "train")]
+pub(super) struct TrainArgs {
+    /// folder of game records; shards are made beside it and made anew when it changes
+    #[argh(option)]
+    sgf_dir: Option<PathBuf>,
+    /// learn from shards that `edgezero convert` made, instead of records
+    #[argh(option)]
+    shards: Option<PathBuf>,
+    /// side of the boards to learn from, in points
+    #[argh(option)]
+    board_size: Option<usize>,
+    /// network preset such as b4c32: blocks and channels
+    #[argh(option)]
+    net: Option<String>,
+    /// passes over the positions
+    #[argh(option)]
+    epochs: Option<usize>,
+    /// train for about this time instead of a number of epochs
+    #[argh(option)]
+    minutes: Option<f64>,
+    /// positions a step
+    #[argh(option)]
+    batch_size: Option<usize>,
+    /// peak learning rate
+    #[argh(option)]
+    learning_rate: Option<f32>,
+    /// seed of weights, order and symmetries
+    #[argh(option)]
+    seed: Option<u64>,
+    /// threads that read records
+    #[argh(option)]
+    parse_workers: Option<usize>,
+    /// threads that gather batches
+    #[argh(option)]
+    dataloader_workers: Option<usize>,
+    /// batches each of them holds ready
+    #[argh(option)]
+    prefetch_factor: Option<usize>,
+    /// folder of the run: checkpoints, metrics.jsonl and the net
+    #[argh(option)]
+    out: Option<PathBuf>,
+    /// go on at the latest checkpoint of the folder
+    #[argh(switch)]
+    resume: bool,
+}
+
+impl TrainArgs {
+    /// The profile's settings with the options in their place.
+    fn config(&self, profile: &Profile) -> Result<TrainConfig> {
+        let mut config = profile.train.clone();
+        set(&mut config.sgf_dir, &self.sgf_dir);
+        set(&mut config.board_size, &self.board_size);
+        set(&mut config.net, &self.net);
+        set(&mut config.epochs, &self.epochs);
+        set(&mut config.batch_size, &self.batch_size);
+        set(&mut config.learning_rate, &self.learning_rate);
+        set(&mut config.seed, &self.seed);
+        set(&mut config.parse_workers, &self.parse_workers);
+        set(&mut config.dataloader_workers, &self.dataloader_workers);
+        set(&mut config.prefetch_factor, &self.prefetch_factor);
+        config.check().map_err(|bad| Error::call(format!("--{}", bad.key.replace('_', "-")), bad.what))?;
+        if self.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
+            return Err(Error::call("--minutes", "expected a number above 0"));
+        }
+        if self.minutes.is_some() && self.epochs.is_some() {
+            return Err(Error::call("--minutes", "says how long to train, and so does --epochs: one of them is enough"));
+        }
+        Ok(config)
+    }
+}
+
+fn set<T: Clone>(to: &mut T, option: &Option<T>) {
+    if let Some(value) = option {
+        to.clone_from(value);
+    }
+}
+
+pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
+    let config = args.config(&ctx.profile)?;
+    if matches!(ctx.backend, Backend::Cuda | Backend::TensorRt) {
+        return Err(Error::new("--backend", "this build trains on the CPU only").hint("--backend cpu"));
+    }
+    let shards = match &args.shards {
+        Some(dir) => dir.clone(),
+        None => make_shards(&config, ctx)?,
+    };
+    let dataset = Arc::new(Dataset::open(&shards)?);
+    let run_name = format!("{}-{}x{}", config.net, config.board_size, config.board_size);
+    let out = args.out.clone().unwrap_or_else(|| config.runs_dir.join(run_name));
+    let job = Job {
+        config: &config,
+        dataset,
+        out: &out,
+        start: if args.resume { Start::Resume } else { Start::Fresh },
+        minutes: args.minutes,
+        ram_budget_bytes: ctx.profile.ram_budget_bytes(),
+        stop: &ctx.stop,
+    };
+    train_on(CpuOps::new(ctx.threads)?, &job)
+}
+
+/// The shards of the folder of records, made anew if it changed.
+fn make_shards(config: &TrainConfig, ctx: &Context) -> Result<PathBuf> {
+    let dir = &config.sgf_dir;
+    if !dir.exists() {
+        let hint = format!("put game records (.sgf) there, or name another folder with --sgf-dir; to try: {}", sample(dir));
+        return Err(Error::new(dir.display(), "no such folder of game records").hint(hint));
+    }
+    let shards = shards_dir(dir);
+    let convert = ConvertConfig { workers: config.parse_workers, ..ctx.profile.convert.clone() };
+    super::convert::refresh(std::slice::from_ref(dir), &shards, &convert, ctx)?;
+    Ok(shards)
+}
+
+fn sample(dir: &Path) -> String {
+    format!("mkdir -p {0} && cp my-games/*.sgf {0}", dir.display())
+}
+
+/// `data/sgf` keeps its shards in `data/sgf.shards`.
+fn shards_dir(sgf_dir: &Path) -> PathBuf {
+    let absolute = std::path::absolute(sgf_dir).unwrap_or_else(|_| sgf_dir.to_path_buf());
+    let mut name = absolute.file_name().unwrap_or_default().to_os_string();
+    name.push(".shards");
+    absolute.with_file_name(name)
+}
+
+fn train_on(ops: CpuOps, job: &Job<'_>) -> Result<()> {
+    let config = job.config;
+    let plan = train::plan(job, &ops)?;
+    log::info!(
+        "train net={} params={} board={}x{} positions={} games={} held_out={} batch={} steps_per_epoch={} device={:?} memory_mib={}",
+        config.net,
+        plan.n_params,
+        config.board_size,
+        config.board_size,
+        plan.n_positions[0],
+        plan.n_games[0],
+        plan.n_positions[1],
+        config.batch_size * config.accumulate,
+        plan.steps_per_epoch,
+        ops.describe(),
+        plan.bytes >> 20,
+    );
+    let progress = Progress::new("train");
+    let summary = train::run(ops, job, plan, &mut |event| show(&progress, event));
+    progress.finish();
+    let summary = summary?;
+    if let (Some(before), Some(after)) = (&summary.before, &summary.after) {
+        outln!("validation before: {}", accuracy(before))?;
+        outln!("validation after:  {}", accuracy(after))?;
+    }
+    let seconds = summary.training.as_secs_f64();
+    outln!(
+        "{} steps, {} positions in {:.0} s ({:.0} positions/s), peak memory {} MiB",
+        summary.steps,
+        summary.positions,
+        seconds,
+        summary.positions as f64 / seconds.max(1e-9),
+        peak_rss_bytes() >> 20
+    )?;
+    outln!("net: {}", job.out.join(train::AVERAGE_NAME).display())?;
+    outln!("for KataGo and its GUIs: {}", job.out.join(train::KATAGO_NAME).display())?;
+    outln!("metrics: {}", job.out.join(METRICS_NAME).display())
+}
+
+fn show(progress: &Progress, event: &Event) {
+    match event {
+        Event::Report(r) => progress.show_values(
+            r.step,
+            r.total_steps,
+            r.seconds_left(),
+            &[
+                ("epoch", format!("{:.2}", r.epoch)),
+                ("positions_per_s", format!("{:.0}", r.positions_per_second)),
+                ("waiting", format!("{:.0}%", 100.0 * r.waiting_share)),
+                ("rate", format!("{:.1e}", r.learning_rate)),
+                ("loss", format!("{:.3}", r.losses.total_mean())),
+                ("policy", format!("{:.3}", r.losses.policy_mean())),
+                ("top1", format!("{:.1}%", 100.0 * r.losses.policy_top1())),
+                ("value", format!("{:.3}", r.losses.value_mean())),
+            ],
+        ),
+        Event::Validation(v) => {
+            progress.say(&format!("validation: step={} epoch={:.2} {}", v.step, v.epoch, key_values(&v.losses)));
+        }
+        Event::Checkpoint { step, path } => log::debug!("checkpoint: step={step} path={}", path.display()),
+    }
+}
+
+fn key_values(l: &Losses) -> String {
+    format!(
+        "top1={:.2}% policy={:.4} value={:.4} value_accuracy={:.1}% score_error={:.1} ownership={:.4} positions={}",
+        100.0 * l.policy_top1(),
+        l.policy_mean(),
+        l.value_mean(),
+        100.0 * l.value_accuracy(),
+        l.score_error_mean(),
+        l.ownership_mean(),
+        l.n
+    )
+}
+
+fn accuracy(v: &Validation) -> String {
+    format!(
+        "move {:.1} % right at the first guess, winner {:.1} % ({} positions of held-out games)",
+        100.0 * v.losses.policy_top1(),
+        100.0 * v.losses.value_accuracy(),
+        v.losses.n
+    )
+}

@@ -1,0 +1,180 @@
+//! What the end of a game tells about its positions.
+
+use crate::compute::packed::plane_words;
+use crate::go::rules::Tax;
+use crate::go::score::{Owners, area, taxed_area, without};
+use crate::go::{Color, Game, Point, PointSet};
+use crate::sgf::{GameRecord, Margin, Winner};
+use crate::shard::Outcome;
+
+/// Two scores closer than this are the same; komi comes in halves, and quarters are the finest seen.
+const SCORE_TOLERANCE: f32 = 0.01;
+
+/// The outcome of one game.
+pub(super) struct GameOutcome {
+    winner: Option<Winner>,
+    /// Points for White, komi included.
+    score_white: Option<f32>,
+    /// Bit planes of the final areas, Black's and White's.
+    areas: Option<[Vec<u32>; 2]>,
+    /// `black by points`, `draw`, `unknown`, …
+    pub label: &'static str,
+}
+
+impl GameOutcome {
+    /// How it went for `color`.
+    pub(super) fn value(&self, color: Color) -> Option<Outcome> {
+        Some(match (self.winner?, color) {
+            (Winner::Draw, _) => Outcome::Draw,
+            (Winner::Black, Color::Black) | (Winner::White, Color::White) => Outcome::Win,
+            (Winner::Black, Color::White) | (Winner::White, Color::Black) => Outcome::Loss,
+        })
+    }
+
+    /// Points of `color` minus the opponent's.
+    pub(super) fn score(&self, color: Color) -> Option<f32> {
+        self.score_white.map(|score| if color == Color::White { score } else { -score })
+    }
+
+    /// Bit planes of the final areas of `color` and its opponent.
+    pub(super) fn ownership(&self, color: Color) -> Option<[&[u32]; 2]> {
+        let areas = self.areas.as_ref()?;
+        Some([&areas[color.index()], &areas[color.opponent().index()]])
+    }
+}
+
+/// Reads the outcome from the record and its last position.
+///
+/// A forfeit decides nothing on the board, so it gives no value. A score is only what was counted. Who owned what is
+/// only told when the count of our own agrees with the recorded one: see [`final_areas`].
+pub(super) fn outcome_of(record: &GameRecord, end: &Game) -> GameOutcome {
+    let result = record.result;
+    let winner = if result.margin == Some(Margin::Forfeit) { None } else { result.winner };
+    let score_max = 2.0 * record.size.n_points() as f32 + end.white_bonus().abs();
+    let score_white = match (winner, result.margin) {
+        (Some(Winner::Draw), _) => Some(0.0),
+        (Some(Winner::White), Some(Margin::Points(points))) => Some(points),
+        (Some(Winner::Black), Some(Margin::Points(points))) => Some(-points),
+        _ => None,
+    };
+    let score_white = score_white.filter(|score| score.abs() <= score_max);
+    let areas = score_white.and_then(|score| final_areas(end, score)).map(|owners| planes(&owners, end));
+    GameOutcome { winner, score_white, areas, label: label(result.winner, result.margin) }
+}
+
+/// The areas at the end of a game that two passes ended and that was counted as `score_white`.
+///
+/// Records do not say which stones were dead. So the position is counted without those that stand in areas no play can
+/// take away (pass-alive, Benson 1976); areas are given if that agrees with the record, else not: a wrong target teaches
+/// worse than none.
+fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
+    if !end.is_over() || end.n_passes() < 2 {
+        return None;
+    }
+    let (board, rules) = (end.board(), end.rules());
+    let owners = area(board, rules.suicide);
+    let is_dead = |&p: &Point| board.get(p).is_some_and(|c| owners[p] == Some(c.opponent()));
+    let dead: PointSet = board.size().points().filter(is_dead).collect();
+    if (end.score_white(&dead) - score_white).abs() > SCORE_TOLERANCE {
+        return None;
+    }
+    let clean = without(board, &dead);
+    Some(match rules.tax {
+        Tax::None => area(&clean, rules.suicide),
+        Tax::Seki | Tax::All => taxed_area(&clean, rules.suicide),
+    })
+}
+
+fn planes(owners: &Owners, end: &Game) -> [Vec<u32>; 2] {
+    let len = end.size().len_max();
+    let mut planes = [vec![0; plane_words(len)], vec![0; plane_words(len)]];
+    for p in end.size().points() {
+        if let Some(color) = owners[p] {
+            let cell = p.index(len);
+            planes[color.index()][cell / 32] |= 1 << (cell % 32);
+        }
+    }
+    planes
+}
+
+fn label(winner: Option<Winner>, margin: Option<Margin>) -> &'static str {
+    match (winner, margin) {
+        (None, _) => "unknown",
+        (Some(Winner::Draw), _) => "draw",
+        (Some(Winner::Black), None) => "black",
+        (Some(Winner::Black), Some(Margin::Points(_))) => "black by points",
+        (Some(Winner::Black), Some(Margin::Resignation)) => "black by resignation",
+        (Some(Winner::Black), Some(Margin::Time)) => "black on time",
+        (Some(Winner::Black), Some(Margin::Forfeit)) => "black by forfeit",
+        (Some(Winner::White), None) => "white",
+        (Some(Winner::White), Some(Margin::Points(_))) => "white by points",
+        (Some(Winner::White), Some(Margin::Resignation)) => "white by resignation",
+        (Some(Winner::White), Some(Margin::Time)) => "white on time",
+        (Some(Winner::White), Some(Margin::Forfeit)) => "white by forfeit",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corpus::rules::{komi_of, rules_of};
+    use crate::sgf::{self, Step};
+
+    /// A finished 5x5 game: Black two columns, White two columns and a dead black stone or none; the middle is shared.
+    fn outcome(root: &str, dead: &str, tail: &str) -> GameOutcome {
+        let text = format!("(;SZ[5]{root};AB[ba][bb][bc][bd][be]{dead}AW[da][db][dc][dd][de];{tail})");
+        let record = sgf::games(text.as_bytes()).next().unwrap().unwrap();
+        let rules = rules_of(&record);
+        let mut game = Game::new(record.size, rules, komi_of(&record, &rules));
+        for step in &record.steps {
+            match *step {
+                Step::Setup { point, stone } => game.set_stone(point, stone),
+                Step::ToMove(color) => game.set_to_move(color),
+                Step::Move { color, mv, .. } => game.play_record(color, mv).unwrap(),
+            }
+        }
+        outcome_of(&record, &game)
+    }
+
+    fn cells(plane: &[u32]) -> Vec<u32> {
+        (0..25).filter(|i| plane[0] >> i & 1 != 0).collect()
+    }
+
+    #[test]
+    fn value_and_score_are_of_the_player_to_move() {
+        let o = outcome("KM[7.5]RU[Chinese]RE[W+7.5]", "", "B[];W[]");
+        assert_eq!((o.value(Color::White), o.value(Color::Black)), (Some(Outcome::Win), Some(Outcome::Loss)));
+        assert_eq!((o.score(Color::White), o.score(Color::Black)), (Some(7.5), Some(-7.5)));
+        let o = outcome("RE[B+R]", "", "B[];W[]");
+        assert_eq!((o.value(Color::Black), o.score(Color::Black), o.label), (Some(Outcome::Win), None, "black by resignation"));
+        assert!(o.ownership(Color::Black).is_none());
+        let o = outcome("RE[W+F]", "", "B[];W[]");
+        assert_eq!((o.value(Color::Black), o.score(Color::Black), o.label), (None, None, "white by forfeit"));
+        let o = outcome("RE[0]KM[0]RU[Chinese]", "", "B[];W[]");
+        assert_eq!((o.value(Color::Black), o.score(Color::White)), (Some(Outcome::Draw), Some(0.0)));
+        assert!(outcome("RE[B+900]", "", "B[];W[]").score(Color::Black).is_none());
+    }
+
+    #[test]
+    fn areas_are_told_when_the_count_agrees() {
+        let border = "AB[ca][cb][cc][cd][ce]";
+        for (root, what) in [("KM[7.5]RU[Chinese]RE[W+2.5]", "area"), ("KM[6.5]RU[Japanese]RE[W+6.5]", "territory")] {
+            let o = outcome(&format!("{root}{border}"), "", "B[];W[]");
+            let [black, white] = o.ownership(Color::Black).unwrap_or_else(|| panic!("{what}"));
+            assert_eq!(cells(black), [0, 1, 2, 5, 6, 7, 10, 11, 12, 15, 16, 17, 20, 21, 22], "{what}");
+            assert_eq!(cells(white), [3, 4, 8, 9, 13, 14, 18, 19, 23, 24], "{what}");
+            assert_eq!(o.ownership(Color::White).unwrap()[0], white, "{what}");
+        }
+        let o = outcome("KM[7.5]RU[Chinese]RE[W+7.5]", "", "B[];W[]");
+        assert_eq!(cells(o.ownership(Color::Black).unwrap()[0]), [0, 1, 5, 6, 10, 11, 15, 16, 20, 21], "shared points");
+        assert!(outcome("KM[7.5]RU[Chinese]RE[W+6.5]", "", "B[];W[]").ownership(Color::Black).is_none(), "another count");
+        assert!(outcome("KM[7.5]RU[Chinese]RE[W+7.5]", "", "B[ca];W[]").ownership(Color::Black).is_none(), "one pass");
+    }
+
+    #[test]
+    fn dead_stones_in_safe_areas_are_taken_off() {
+        // A white stone splits the edge into two eyes; the black one in an eye is dead.
+        let o = outcome("KM[7.5]RU[Chinese]RE[W+7.5]AW[ec]", "[ee]", "B[];W[]");
+        assert_eq!(o.ownership(Color::White).map(|[own, _]| cells(own)), Some(vec![3, 4, 8, 9, 13, 14, 18, 19, 23, 24]));
+    }
+}

@@ -1,0 +1,185 @@
+//! A network in training on a backend.
+
+use super::Net;
+use super::plan::{Plan, Purpose};
+use super::walk::{Norms, Walk};
+use super::{Arch, Layout};
+use crate::base::{Error, Result};
+use crate::compute::{At, AtMut, LossWeights, Losses, Ops, PackedRows, Span, Targets};
+
+/// Share of a new batch in the running mean and variance: about the last hundred batches count.
+pub const NORM_MOMENTUM: f32 = 0.02;
+
+/// A batch on the host.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    /// Side of the square arrays; every board of the batch fits in.
+    pub len: usize,
+    /// `n` packed rows of [`row_bytes`](crate::compute::packed::row_bytes)`(len)` bytes.
+    pub rows: &'a [u8],
+    /// `n` symmetries the boards are moved by; targets are given for the moved boards.
+    pub symmetries: &'a [u8],
+}
+
+impl Batch<'_> {
+    /// Samples.
+    pub fn n(&self) -> usize {
+        self.symmetries.len()
+    }
+}
+
+/// Bytes that [`TrainNet::new`] allocates: tensors and their gradients, parameters, their gradients, statistics.
+/// What an optimiser keeps comes on top, and the backend's scratch memory
+/// ([`Ops::scratch_bytes`]).
+pub fn train_bytes(arch: &Arch, n_max: usize, len_max: usize) -> usize {
+    let plan = Plan::new(arch, Purpose::Train);
+    let layout = arch.clone().place();
+    4 * (plan.elements(n_max, len_max) + 2 * layout.params_len() + layout.stats_len())
+}
+
+/// A network in training: parameters, gradients and statistics as flat device buffers, and memory for a batch.
+pub struct TrainNet<O: Ops> {
+    ops: O,
+    walk: Walk<O>,
+    layout: Layout,
+    params: O::Buf,
+    grads: O::Buf,
+    stats: O::Buf,
+    /// Share of a new batch in the running mean and variance.
+    pub norm_momentum: f32,
+}
+
+/// The flat buffers of a [`TrainNet`], borrowed at once: what an optimiser step needs.
+pub struct Flat<'a, O: Ops> {
+    /// The backend.
+    pub ops: &'a O,
+    /// Learned numbers.
+    pub params: &'a mut O::Buf,
+    /// Their gradients.
+    pub grads: &'a mut O::Buf,
+    /// Running means and variances.
+    pub stats: &'a mut O::Buf,
+}
+
+impl<O: Ops> TrainNet<O> {
+    /// Copies the net to the backend and allocates for batches of `n_max` samples in arrays of `len_max * len_max`.
+    pub fn new(ops: O, net: &Net, n_max: usize, len_max: usize) -> Result<TrainNet<O>> {
+        let walk = Walk::new(&ops, net.arch(), Purpose::Train, n_max, len_max)?;
+        let layout = net.layout().clone();
+        let (mut params, mut stats) = (ops.alloc(layout.params_len())?, ops.alloc(layout.stats_len())?);
+        let grads = ops.alloc(layout.params_len())?;
+        ops.upload(net.params(), AtMut { buf: &mut params, at: 0 });
+        ops.upload(net.stats(), AtMut { buf: &mut stats, at: 0 });
+        Ok(TrainNet { ops, walk, layout, params, grads, stats, norm_momentum: NORM_MOMENTUM })
+    }
+
+    /// The losses of a batch, norms from the batch; running statistics follow; gradients are added to the flat ones.
+    pub fn forward_backward(&mut self, batch: &Batch<'_>, targets: &Targets<'_>, weights: &LossWeights) -> Result<Losses> {
+        check(batch, targets)?;
+        let TrainNet { ops, walk, params, grads, stats, norm_momentum, .. } = self;
+        ops.scope(|| {
+            walk.load(ops, PackedRows { len: batch.len, bytes: batch.rows, symmetries: batch.symmetries })?;
+            walk.forward(ops, params, Norms::Batch { momentum: *norm_momentum, stats });
+            Ok(walk.backward(ops, params, targets, weights, grads))
+        })
+    }
+
+    /// The losses of a batch as in play: norms from the running statistics, nothing changes.
+    pub fn evaluate(&mut self, batch: &Batch<'_>, targets: &Targets<'_>, weights: &LossWeights) -> Result<Losses> {
+        check(batch, targets)?;
+        let TrainNet { ops, walk, params, stats, .. } = self;
+        ops.scope(|| {
+            walk.load(ops, PackedRows { len: batch.len, bytes: batch.rows, symmetries: batch.symmetries })?;
+            walk.forward(ops, params, Norms::Running(stats));
+            Ok(walk.losses(ops, targets, weights))
+        })
+    }
+
+    /// Forgets the gradients.
+    pub fn zero_grads(&mut self) {
+        self.ops.fill(&mut self.grads, self.layout.params_len(), 0.0);
+    }
+
+    /// The tables of the flat buffers.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The parameters as spans with one decay rule each.
+    pub fn spans(&self) -> Vec<Span> {
+        self.layout.spans()
+    }
+
+    /// The backend.
+    pub fn ops(&self) -> &O {
+        &self.ops
+    }
+
+    /// Gives the backend back.
+    pub fn into_ops(self) -> O {
+        self.ops
+    }
+
+    /// Learned numbers.
+    pub fn params(&self) -> &O::Buf {
+        &self.params
+    }
+
+    /// Learned numbers, to be changed.
+    pub fn params_mut(&mut self) -> &mut O::Buf {
+        &mut self.params
+    }
+
+    /// Gradients summed since [`TrainNet::zero_grads`].
+    pub fn grads(&self) -> &O::Buf {
+        &self.grads
+    }
+
+    /// Running means and variances.
+    pub fn stats(&self) -> &O::Buf {
+        &self.stats
+    }
+
+    /// Running means and variances, to be changed.
+    pub fn stats_mut(&mut self) -> &mut O::Buf {
+        &mut self.stats
+    }
+
+    /// All flat buffers and the backend at once.
+    pub fn flat(&mut self) -> Flat<'_, O> {
+        Flat { ops: &self.ops, params: &mut self.params, grads: &mut self.grads, stats: &mut self.stats }
+    }
+
+    /// Copies parameters and statistics to a net of the same arch.
+    pub fn download(&self, net: &mut Net) -> Result<()> {
+        if *net.layout() != self.layout {
+            return Err(Error::new("network in training", "another arch than the net it is to be copied to"));
+        }
+        self.ops.download(At { buf: &self.params, at: 0 }, net.params_mut());
+        self.ops.download(At { buf: &self.stats, at: 0 }, net.stats_mut());
+        Ok(())
+    }
+}
+
+/// Targets are as many as samples, and point into the arrays.
+fn check(batch: &Batch<'_>, t: &Targets<'_>) -> Result<()> {
+    let (n, area) = (batch.n(), batch.len * batch.len);
+    let lengths = [
+        ("policy", t.policy.len(), n),
+        ("value", t.value.len(), n),
+        ("value weight", t.value_weight.len(), n),
+        ("score", t.score.len(), n),
+        ("score weight", t.score_weight.len(), n),
+        ("ownership", t.ownership.len(), n * area),
+        ("ownership weight", t.ownership_weight.len(), n),
+        ("weight", t.weight.len(), n),
+    ];
+    if let Some((name, got, expected)) = lengths.into_iter().find(|(_, got, expected)| got != expected) {
+        return Err(Error::new(format!("{name} targets"), format!("{got} numbers, expected {expected}")));
+    }
+    let masked = crate::compute::loss::POLICY_MASKED;
+    match t.policy.iter().position(|p| *p != masked && usize::from(*p) > area) {
+        Some(i) => Err(Error::new(format!("policy target of sample {i}"), format!("{}, expected 0 to {area}", t.policy[i]))),
+        None => Ok(()),
+    }
+}

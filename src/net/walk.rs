@@ -1,0 +1,320 @@
+//! The walk over a plan on a backend: forward, and back for gradients.
+
+use super::Arch;
+use super::arch::Matmul;
+use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, conv_shape};
+use crate::base::{Error, Result};
+use crate::compute::{
+    At, AtMut, ConvShape, HeadGrads, Heads, LossShape, LossWeights, Losses, Mask, NormGrad, NormParams, NormShape, NormSource,
+    Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked,
+};
+
+/// Where the norms of a forward walk take mean and variance from.
+pub(crate) enum Norms<'a, B> {
+    /// The batch; running values follow by `momentum`.
+    Batch { momentum: f32, stats: &'a mut B },
+    /// The running values as they are now.
+    Running(&'a B),
+    /// The running values as they were when [`Walk::fold`] was called.
+    Folded,
+}
+
+/// A plan with its buffers on a backend, and the batch that it holds.
+pub(crate) struct Walk<O: Ops> {
+    plan: Plan,
+    score_c: usize,
+    n_max: usize,
+    len_max: usize,
+    n: usize,
+    len: usize,
+    values: Vec<O::Buf>,
+    grads: Vec<O::Buf>,
+    mask: O::Buf,
+    counts: O::Buf,
+    saved: O::Buf,
+    /// The remade tensor that lies in the shared buffer.
+    held: Option<Slot>,
+    /// Whether a gradient was written on this way back.
+    fresh: Vec<bool>,
+}
+
+/// The buffer of a tensor.
+fn of<'a, B>(bufs: &'a [B], homes: &Homes, slot: Slot) -> &'a B {
+    &bufs[homes.home[slot].expect("the plan gives every tensor that is used a buffer")]
+}
+
+/// The buffers of different tensors, to be changed.
+fn several<'a, B, const N: usize>(bufs: &'a mut [B], homes: &Homes, slots: [Slot; N]) -> [&'a mut B; N] {
+    let indices = slots.map(|slot| homes.home[slot].expect("the plan gives every tensor that is used a buffer"));
+    bufs.get_disjoint_mut(indices).expect("the plan keeps tensors used together apart")
+}
+
+impl<O: Ops> Walk<O> {
+    /// Allocates everything for `n_max` boards in arrays of `len_max * len_max`.
+    pub fn new(ops: &O, arch: &Arch, purpose: Purpose, n_max: usize, len_max: usize) -> Result<Walk<O>> {
+        if n_max == 0 || len_max == 0 {
+            return Err(Error::call("batch size", format!("{n_max} boards of {len_max} points a side, expected at least 1")));
+        }
+        let plan = Plan::new(arch, purpose);
+        let alloc = |homes: &Homes| -> Result<Vec<O::Buf>> {
+            homes.storages.iter().map(|s| ops.alloc(s.elements(n_max, len_max))).collect()
+        };
+        Ok(Walk {
+            values: alloc(&plan.values)?,
+            grads: alloc(&plan.grads)?,
+            mask: ops.alloc(n_max * len_max * len_max)?,
+            counts: ops.alloc(n_max)?,
+            saved: ops.alloc(plan.saved_len)?,
+            held: None,
+            fresh: vec![false; plan.extents.len()],
+            score_c: arch.score_c(),
+            plan,
+            n_max,
+            len_max,
+            n: 0,
+            len: 0,
+        })
+    }
+
+    /// Unpacks a batch.
+    pub fn load(&mut self, ops: &O, rows: PackedRows<'_>) -> Result<()> {
+        let n = rows.symmetries.len();
+        if n == 0 || n > self.n_max || rows.len == 0 || rows.len > self.len_max {
+            let what = format!("{n} boards in arrays of {}, expected 1 to {} of 1 to {}", rows.len, self.n_max, self.len_max);
+            return Err(Error::new("batch", what));
+        }
+        (self.n, self.len) = (n, rows.len);
+        let [planes, globals] = several(&mut self.values, &self.plan.values, [PLANES, GLOBALS]);
+        ops.unpack(rows, Unpacked { planes, globals, mask: &mut self.mask, counts: &mut self.counts })
+    }
+
+    /// Boards of the batch, and the side of its arrays.
+    pub fn batch(&self) -> (usize, usize) {
+        (self.n, self.len)
+    }
+
+    /// Computes scale and shift of every norm from the running values, for walks with [`Norms::Folded`].
+    pub fn fold(&mut self, ops: &O, params: &O::Buf, stats: &O::Buf) {
+        for i in 0..self.plan.steps.len() {
+            self.norm_stats(ops, i, params, &mut Norms::Running(stats));
+        }
+    }
+
+    /// All steps on the loaded batch.
+    pub fn forward(&mut self, ops: &O, params: &O::Buf, mut norms: Norms<'_, O::Buf>) {
+        self.held = None;
+        for i in 0..self.plan.steps.len() {
+            self.make_ready(ops, self.plan.steps[i].slots().0);
+            self.norm_stats(ops, i, params, &mut norms);
+            self.run(ops, i, params);
+        }
+    }
+
+    fn points(&self, slot: Slot) -> PointsShape {
+        PointsShape { n: self.n, len: self.len, c: self.plan.extents[slot].c() }
+    }
+
+    fn rows(&self, slot: Slot) -> RowsShape {
+        RowsShape { rows: self.n, c: self.plan.extents[slot].c() }
+    }
+
+    fn matrix(&self, m: &Matmul) -> ConvShape {
+        ConvShape { n: self.n, len: 1, kernel_y: 1, kernel_x: 1, c_in: m.c_in, c_out: m.c_out }
+    }
+
+    /// Makes an activated tensor again if another one has taken its buffer.
+    fn make_ready(&mut self, ops: &O, slot: Slot) {
+        if let Some(step) = self.plan.remade_by[slot]
+            && self.held != Some(slot)
+        {
+            self.norm_act(ops, step);
+        }
+    }
+
+    fn norm_stats(&mut self, ops: &O, step: usize, params: &O::Buf, norms: &mut Norms<'_, O::Buf>) {
+        let Step::NormAct { norm, saved_at, x, .. } = self.plan.steps[step] else { return };
+        let source = match norms {
+            Norms::Batch { momentum, stats } => {
+                NormSource::Batch { momentum: *momentum, running: AtMut { buf: &mut **stats, at: norm.stats_at } }
+            }
+            Norms::Running(stats) => NormSource::Running(At { buf: *stats, at: norm.stats_at }),
+            Norms::Folded => return,
+        };
+        let shape = NormShape { points: self.points(x), epsilon: norm.epsilon };
+        let learned = NormParams {
+            scale: norm.scale.then_some(At { buf: params, at: norm.scale_at }),
+            bias: norm.bias.then_some(At { buf: params, at: norm.bias_at }),
+        };
+        let mask = Mask { mask: &self.mask, counts: &self.counts };
+        let x = of(&self.values, &self.plan.values, x);
+        ops.norm_stats(shape, source, learned, x, mask, AtMut { buf: &mut self.saved, at: saved_at });
+    }
+
+    fn norm_act(&mut self, ops: &O, step: usize) {
+        let Step::NormAct { norm, saved_at, x, y } = self.plan.steps[step] else { return };
+        let shape = self.points(x);
+        if self.plan.remade_by[y].is_some() {
+            self.held = Some(y);
+        }
+        let [x, y] = several(&mut self.values, &self.plan.values, [x, y]);
+        let mask = Mask { mask: &self.mask, counts: &self.counts };
+        ops.norm_act(shape, norm.act, x, At { buf: &self.saved, at: saved_at }, mask, y);
+    }
+
+    fn run(&mut self, ops: &O, step: usize, params: &O::Buf) {
+        let step_idx = step;
+        let step = self.plan.steps[step];
+        let (x, y) = step.slots();
+        let (points_x, points_y, rows_x) = (self.points(x), self.points(y), self.rows(x));
+        let (n, len) = self.batch();
+        let homes = &self.plan.values;
+        if let Step::NormAct { .. } = step {
+            return self.norm_act(ops, step_idx);
+        }
+        if let Step::Copy { .. } = step
+            && homes.home[x] == homes.home[y]
+        {
+            return;
+        }
+        let matrix = |m: &Matmul| ConvShape { n, len: 1, kernel_y: 1, kernel_x: 1, c_in: m.c_in, c_out: m.c_out };
+        let [x, y] = several(&mut self.values, homes, [x, y]);
+        let mask = Mask { mask: &self.mask, counts: &self.counts };
+        match step {
+            Step::Conv { conv, store, .. } => {
+                ops.conv(conv_shape(&conv, n, len), store, x, At { buf: params, at: conv.at }, y);
+            }
+            Step::Matmul { matmul, .. } => {
+                ops.conv(matrix(&matmul), Store::Write, x, At { buf: params, at: matmul.at }, y);
+            }
+            Step::Pool { kind, .. } => ops.pool(points_x, kind, x, mask, y),
+            Step::BiasAct { bias, .. } => ops.bias_act(rows_x, bias.act, x, At { buf: params, at: bias.at }, y),
+            Step::Broadcast { .. } => ops.broadcast(points_y, x, y),
+            Step::Copy { .. } => ops.copy(points_x.elements(), x, y),
+            Step::NormAct { .. } => {}
+        }
+    }
+
+    /// The raw outputs of the last walk.
+    pub fn heads(&self) -> Heads<'_, O::Buf> {
+        let Outputs { policy, pass, value, score, ownership } = self.plan.outputs;
+        let of = |slot| of(&self.values, &self.plan.values, slot);
+        Heads { policy: of(policy), pass: of(pass), value: of(value), score: of(score), ownership: of(ownership) }
+    }
+
+    /// Numbers of the score head.
+    pub fn score_c(&self) -> usize {
+        self.score_c
+    }
+
+    /// The losses of the last walk, without gradients.
+    pub fn losses(&self, ops: &O, targets: &Targets<'_>, weights: &LossWeights) -> Losses {
+        let shape = LossShape { n: self.n, len: self.len, score_c: self.score_c };
+        let mask = Mask { mask: &self.mask, counts: &self.counts };
+        ops.losses(shape, self.heads(), mask, targets, weights, None)
+    }
+
+    /// The losses of the last walk, which took its norms from the batch, and the gradients of all parameters, added to `grads`.
+    pub fn backward(
+        &mut self,
+        ops: &O,
+        params: &O::Buf,
+        targets: &Targets<'_>,
+        weights: &LossWeights,
+        grads: &mut O::Buf,
+    ) -> Losses {
+        let shape = LossShape { n: self.n, len: self.len, score_c: self.score_c };
+        let [policy, pass, value, score, ownership] = several(&mut self.grads, &self.plan.grads, self.plan.outputs.all());
+        let head_grads = HeadGrads { policy, pass, value, score, ownership };
+        let mask = Mask { mask: &self.mask, counts: &self.counts };
+        let out = |slot| of(&self.values, &self.plan.values, slot);
+        let o = self.plan.outputs;
+        let heads = Heads {
+            policy: out(o.policy),
+            pass: out(o.pass),
+            value: out(o.value),
+            score: out(o.score),
+            ownership: out(o.ownership),
+        };
+        let losses = ops.losses(shape, heads, mask, targets, weights, Some(head_grads));
+        self.fresh.fill(false);
+        for slot in self.plan.outputs.all() {
+            self.fresh[slot] = true;
+        }
+        for i in (0..self.plan.steps.len()).rev() {
+            self.make_ready(ops, self.plan.steps[i].slots().0);
+            self.run_back(ops, i, params, grads);
+        }
+        losses
+    }
+
+    /// How the next gradient of a tensor meets what is there.
+    fn store(&mut self, slot: Slot) -> Store {
+        if std::mem::replace(&mut self.fresh[slot], true) { Store::Add } else { Store::Write }
+    }
+
+    fn run_back(&mut self, ops: &O, step: usize, params: &O::Buf, grads: &mut O::Buf) {
+        let in_place = self.plan.in_place[step];
+        let step = self.plan.steps[step];
+        let (x, y) = step.slots();
+        debug_assert!(self.fresh[y], "the gradient of an output is complete before its step");
+        let (n, len) = self.batch();
+        match step {
+            Step::Conv { conv, .. } => self.conv_back(ops, conv_shape(&conv, n, len), conv.at, (x, y), params, grads),
+            Step::Matmul { matmul, .. } => self.conv_back(ops, self.matrix(&matmul), matmul.at, (x, y), params, grads),
+            Step::NormAct { norm, saved_at, .. } => {
+                let shape = self.points(x);
+                let store = self.store(x);
+                debug_assert!(in_place || store == Store::Add, "the trunk's gradient was written by what follows the block");
+                let (dx, dy) = if in_place {
+                    let [dy] = several(&mut self.grads, &self.plan.grads, [y]);
+                    (None, dy)
+                } else {
+                    let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);
+                    (Some(dx), dy)
+                };
+                let args = NormGrad {
+                    x: of(&self.values, &self.plan.values, x),
+                    saved: At { buf: &self.saved, at: saved_at },
+                    mask: Mask { mask: &self.mask, counts: &self.counts },
+                    dy,
+                    dx,
+                    grads,
+                    scale_at: norm.scale.then_some(norm.scale_at),
+                    bias_at: norm.bias.then_some(norm.bias_at),
+                };
+                ops.norm_act_grad(shape, norm.act, args);
+            }
+            Step::Pool { kind, .. } => {
+                let (shape, store) = (self.points(x), self.store(x));
+                let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);
+                let x = of(&self.values, &self.plan.values, x);
+                ops.pool_grad(shape, kind, store, x, Mask { mask: &self.mask, counts: &self.counts }, dy, dx);
+            }
+            Step::BiasAct { bias, .. } => {
+                let (shape, _) = (self.rows(x), self.store(x));
+                let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);
+                let x = of(&self.values, &self.plan.values, x);
+                let at = At { buf: params, at: bias.at };
+                ops.bias_act_grad(shape, bias.act, x, at, dy, dx, AtMut { buf: grads, at: bias.at });
+            }
+            Step::Broadcast { .. } => {
+                let (shape, _) = (self.points(y), self.store(x));
+                let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);
+                ops.broadcast_grad(shape, dy, dx);
+            }
+            // both gradients share one buffer
+            Step::Copy { .. } => self.fresh[x] = true,
+        }
+    }
+
+    fn conv_back(&mut self, ops: &O, shape: ConvShape, at: usize, (x, y): (Slot, Slot), params: &O::Buf, grads: &mut O::Buf) {
+        let value = of(&self.values, &self.plan.values, x);
+        let dy = of(&self.grads, &self.plan.grads, y);
+        ops.conv_grad_weights(shape, value, dy, AtMut { buf: grads, at });
+        if x != PLANES && x != GLOBALS {
+            let store = self.store(x);
+            let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);
+            ops.conv_grad_input(shape, store, At { buf: params, at }, dy, dx);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A folder of shards.
+
+use super::layout::HINT_AGAIN;
+use super::manifest::{Manifest, ShardEntry};
+use super::reader::Shard;
+use crate::base::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// An open data set: one mapped shard for each array length. Shared between threads in an `Arc`.
+pub struct Dataset {
+    dir: PathBuf,
+    manifest: Manifest,
+    shards: Vec<Shard>,
+}
+
+impl Dataset {
+    /// Opens the data set in `dir`.
+    ///
+    /// # Errors
+    /// A half-written or foreign folder; a shard file that is missing, damaged, or not the one the manifest names.
+    pub fn open(dir: &Path) -> Result<Dataset> {
+        let manifest = Manifest::read(dir)?;
+        let shards = manifest.shards.iter().map(|entry| open_entry(dir, entry)).collect::<Result<Vec<Shard>>>()?;
+        if let Some(pair) = shards.windows(2).find(|pair| pair[0].len() >= pair[1].len()) {
+            let what = format!("out of order: array length {} after {}", pair[1].len(), pair[0].len());
+            return Err(Error::new(pair[1].path().display(), what).hint(HINT_AGAIN));
+        }
+        Ok(Dataset { dir: dir.to_path_buf(), manifest, shards })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the data set came from and what was refused.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Games of all sizes.
+    pub fn n_games(&self) -> u64 {
+        self.shards.iter().map(Shard::n_games).sum()
+    }
+
+    /// Positions of all sizes.
+    pub fn n_positions(&self) -> u64 {
+        self.shards.iter().map(Shard::n_positions).sum()
+    }
+
+    /// Array lengths (longer sides of the boards), ascending.
+    pub fn board_lens(&self) -> Vec<usize> {
+        self.shards.iter().map(Shard::len).collect()
+    }
+
+    /// All shards, shortest array first.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// The shard of boards whose longer side is `len`.
+    pub fn shard(&self, len: usize) -> Option<&Shard> {
+        self.shards.iter().find(|shard| shard.len() == len)
+    }
+}
+
+fn open_entry(dir: &Path, entry: &ShardEntry) -> Result<Shard> {
+    // Only a plain name: a manifest must not lead out of its folder.
+    if Path::new(&entry.file).file_name().is_none_or(|name| name != entry.file.as_str()) {
+        return Err(Error::new(dir.display(), format!("manifest names {:?}", entry.file)).hint(HINT_AGAIN));
+    }
+    let shard = Shard::open(&dir.join(&entry.file))?;
+    let found = (shard.len(), shard.n_games(), shard.n_positions(), shard.header_crc());
+    if found != (entry.len, entry.games, entry.positions, entry.header_crc) {
+        let what = format!(
+            "length {}, {} games, {} positions, identity {:08x}; manifest.json says {}, {}, {}, {:08x}",
+            found.0, found.1, found.2, found.3, entry.len, entry.games, entry.positions, entry.header_crc
+        );
+        return Err(Error::at_byte(shard.path(), 12, what).hint(HINT_AGAIN));
+    }
+    Ok(shard)
+}

@@ -1,0 +1,177 @@
+//! `manifest.json`: what a data set holds and what became of every record it was made from.
+
+use super::layout::VERSION;
+use crate::base::{Error, Result, fs};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Name of the manifest in a data set's folder.
+pub const MANIFEST_NAME: &str = "manifest.json";
+/// What the manifest says it is, so that a foreign file of that name is told apart.
+const FORMAT: &str = "edgezero shards";
+/// Largest manifest read, in bytes: a thousand refusals take about 200 KB.
+const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+
+/// The manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    format: String,
+    version: u32,
+    /// What the data set was made from.
+    pub source: Source,
+    /// What became of it.
+    pub report: Report,
+    /// Its shard files, shortest array first.
+    pub shards: Vec<ShardEntry>,
+}
+
+/// Where the games came from, so that a changed folder is told apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// SHA-256 over name, size and modification time of every file, and the converter's version.
+    pub identity: String,
+    /// Files that were looked at as records.
+    pub n_files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Counts of a conversion.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Files read as records.
+    pub files: u64,
+    /// Files left alone, because their name is none of a record.
+    pub files_skipped: u64,
+    /// Files of which nothing could be read.
+    pub files_refused: u64,
+    /// Games found.
+    pub games: u64,
+    /// Games whose positions are in the shards.
+    pub games_accepted: u64,
+    /// Games (or whole files) refused.
+    pub games_refused: u64,
+    /// Positions in the shards.
+    pub positions: u64,
+    /// Positions with a known value, score and ownership target.
+    pub positions_value: u64,
+    /// Positions with a known score target.
+    pub positions_score: u64,
+    /// Positions with a known ownership target.
+    pub positions_ownership: u64,
+    /// Refusals by kind.
+    pub refused_by_reason: BTreeMap<String, u64>,
+    /// Accepted games by how they ended.
+    pub results: BTreeMap<String, u64>,
+    /// Accepted games by board, as `19x19`.
+    pub sizes: BTreeMap<String, SizeCount>,
+    /// The first refusals one by one.
+    pub refused: Vec<Refusal>,
+}
+
+/// Games and positions of one board size.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SizeCount {
+    /// Games.
+    pub games: u64,
+    /// Positions.
+    pub positions: u64,
+}
+
+/// A game that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The file.
+    pub file: String,
+    /// Number of the game in it, from 0.
+    pub game: u64,
+    /// Line, from 1; 0 when the whole file is meant.
+    pub line: u64,
+    /// Column, from 1; 0 when the whole file is meant.
+    pub column: u64,
+    /// What was wrong.
+    pub reason: String,
+}
+
+/// A shard file of a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardEntry {
+    /// File name in the folder; it carries the checksum of the content.
+    pub file: String,
+    /// Side of the square array that holds the boards.
+    pub len: usize,
+    /// Games.
+    pub games: u64,
+    /// Positions.
+    pub positions: u64,
+    /// File length.
+    pub bytes: u64,
+    /// Checksum of the file's header, which holds those of the tables.
+    pub header_crc: u32,
+}
+
+impl Manifest {
+    /// The manifest of a new data set.
+    pub fn new(source: Source, report: Report, shards: Vec<ShardEntry>) -> Manifest {
+        Manifest { format: FORMAT.to_string(), version: VERSION, source, report, shards }
+    }
+
+    /// Reads `dir/manifest.json`.
+    ///
+    /// # Errors
+    /// No folder, no manifest (a half-written or a foreign folder), another format or version.
+    pub fn read(dir: &Path) -> Result<Manifest> {
+        let path = dir.join(MANIFEST_NAME);
+        let hint = format!("edgezero convert GAMES --out {}", dir.display());
+        if !path.exists() {
+            return Err(Error::new(dir.display(), describe_absence(dir)).hint(hint));
+        }
+        let bytes = fs::read_limited(&path, MANIFEST_BYTES_MAX)?;
+        // The version decides before the fields do: another version may have other fields.
+        let head: Head = serde_json::from_slice(&bytes).map_err(|e| broken(&path, &e).hint(&hint))?;
+        if head.format != FORMAT {
+            let what = format!("format {:?}, expected {FORMAT:?}", head.format);
+            return Err(Error::new(path.display(), what).hint(hint));
+        }
+        if head.version != VERSION {
+            let what = format!("version {}, expected {VERSION}", head.version);
+            return Err(Error::new(path.display(), what).hint(hint));
+        }
+        serde_json::from_slice(&bytes).map_err(|e| broken(&path, &e).hint(&hint))
+    }
+
+    /// Writes `dir/manifest.json`, whole or not at all.
+    pub(super) fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(MANIFEST_NAME);
+        let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::new(path.display(), e))?;
+        text.push(b'\n');
+        fs::write_whole(&path, &text)
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+}
+
+fn broken(path: &Path, err: &serde_json::Error) -> Error {
+    Error::new(format!("{}:{}:{}", path.display(), err.line(), err.column()), format!("not our manifest: {err}"))
+}
+
+/// Why there is no manifest: a folder that does not exist, was never finished, or is something else.
+fn describe_absence(dir: &Path) -> &'static str {
+    let Ok(mut entries) = std::fs::read_dir(dir) else {
+        return "no such folder";
+    };
+    let ours = entries.any(|e| e.is_ok_and(|e| is_ours(&e.file_name().to_string_lossy())));
+    if ours { "half-written shards: no manifest.json" } else { "no shards here: no manifest.json" }
+}
+
+/// Whether a file of this name in a data set's folder is the converter's.
+pub(super) fn is_ours(name: &str) -> bool {
+    let stem = name.strip_suffix(".part").unwrap_or(name);
+    let shard = [".shard", ".new", ".games"].iter().any(|suffix| stem.ends_with(suffix)) && stem.starts_with("len");
+    shard || stem == MANIFEST_NAME
+}

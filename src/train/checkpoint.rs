@@ -1,0 +1,180 @@
+//! Checkpoints: everything a run needs to go on as if it had never stopped, in one safetensors file.
+//!
+//! | tensor | content |
+//! |---|---|
+//! | `net/…`, `average/…` | the parameters and norm statistics of the learning net and of its running average |
+//! | `optimizer/first`, `optimizer/second` | momentum, or the two moments of AdamW, flat |
+//!
+//! The metadata hold the step, the length of the run, and the settings that the numbers depend on.
+
+use super::config::TrainConfig;
+use crate::base::fs::{read_limited, write_whole};
+use crate::base::{Error, Result};
+use crate::net::Net;
+use crate::net::tensors::{Decoded, FILE_BYTES_MAX, Named, encode};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = "checkpoint-";
+const SUFFIX: &str = ".safetensors";
+const FIRST: &str = "optimizer/first";
+const SECOND: &str = "optimizer/second";
+/// Key of the run's state (JSON) in the metadata.
+const STATE_KEY: &str = "edgezero.run";
+
+/// What the numbers of a run depend on besides its data: equal settings and threads give equal bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Settings {
+    /// Identity of the shards learned from.
+    pub data: String,
+    /// The profile's training section with paths, workers and intervals left out.
+    pub config: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Settings {
+    /// The settings of a run over the data with this identity.
+    pub(super) fn new(data: String, config: &TrainConfig) -> Settings {
+        let all = serde_json::to_value(config).expect("a config of plain numbers and names");
+        let mut config = all.as_object().expect("a struct").clone();
+        for free in ["sgf_dir", "runs_dir", "parse_workers", "dataloader_workers", "prefetch_factor"] {
+            config.remove(free);
+        }
+        for free in ["report_steps", "checkpoint_steps", "checkpoints_kept"] {
+            config.remove(free);
+        }
+        Settings { data, config }
+    }
+
+    /// Refuses to go on under other settings than the run began with.
+    pub(super) fn check_same(&self, now: &Settings, path: &Path) -> Result<()> {
+        let go_on = "the same options and profile as at the start, or another --out for a new run";
+        if self.data != now.data {
+            return Err(Error::new(path.display(), "the run began with other game records").hint(go_on));
+        }
+        for (key, was) in &self.config {
+            let is = now.config.get(key).unwrap_or(&serde_json::Value::Null);
+            if is != was {
+                return Err(Error::new(path.display(), format!("{key} is {is} now, the run began with {was}")).hint(go_on));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The state of a run between two steps.
+pub(super) struct Checkpoint {
+    /// Steps done.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// The learning net.
+    pub net: Net,
+    /// Its running average.
+    pub average: Net,
+    /// Momentum, or AdamW's first moment.
+    pub first: Vec<f32>,
+    /// AdamW's second moment.
+    pub second: Option<Vec<f32>>,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint into the run's folder, whole or not at all; gives its path.
+    pub(super) fn write(&self, dir: &Path, settings: &Settings) -> Result<PathBuf> {
+        let path = dir.join(format!("{PREFIX}{:08}{SUFFIX}", self.step));
+        let mut tensors: Vec<Named<'_>> = Vec::new();
+        for (role, net) in [("net", &self.net), ("average", &self.average)] {
+            tensors.extend(net.tensors().into_iter().map(|(name, shape, values)| (format!("{role}/{name}"), shape, values)));
+        }
+        tensors.push((FIRST.to_string(), vec![self.first.len()], &self.first));
+        if let Some(second) = &self.second {
+            tensors.push((SECOND.to_string(), vec![second.len()], second));
+        }
+        let settings = serde_json::to_string(settings).map_err(|e| Error::new(path.display(), e))?;
+        let state = serde_json::json!({"step": self.step, "total_steps": self.total_steps, "settings": settings});
+        let bytes = encode(&tensors, HashMap::from([(STATE_KEY.to_string(), state.to_string())]))?;
+        write_whole(&path, &bytes)?;
+        Ok(path)
+    }
+}
+
+/// A checkpoint read from disk, not yet taken apart.
+pub(super) struct CheckpointFile {
+    place: String,
+    bytes: Vec<u8>,
+    state: State,
+    /// The settings of its run.
+    pub settings: Settings,
+}
+
+#[derive(Deserialize)]
+struct State {
+    step: u64,
+    total_steps: u64,
+    settings: String,
+}
+
+impl CheckpointFile {
+    /// Reads the file and its metadata.
+    pub(super) fn open(path: &Path) -> Result<CheckpointFile> {
+        let bytes = read_limited(path, FILE_BYTES_MAX)?;
+        let place = path.display().to_string();
+        let damaged = |e: serde_json::Error| Error::new(&place, format!("no whole checkpoint: {e}"));
+        let state: State = serde_json::from_str(Decoded::new(&place, &bytes)?.meta(STATE_KEY)?).map_err(damaged)?;
+        let settings: Settings = serde_json::from_str(&state.settings).map_err(damaged)?;
+        Ok(CheckpointFile { bytes, state, settings, place })
+    }
+
+    /// The state in it, for nets of the shape of `fresh`.
+    pub(super) fn load(&self, fresh: &Net) -> Result<Checkpoint> {
+        let file = Decoded::new(&self.place, &self.bytes)?;
+        let net = |role: &str| {
+            let mut net = fresh.clone();
+            file.load_into(&format!("{role}/"), &mut net)?;
+            Ok::<Net, Error>(net)
+        };
+        let moments = |name: &str| {
+            let mut values = vec![0.0; fresh.params().len()];
+            file.tensor(name, &[values.len()], &mut values)?;
+            Ok::<Vec<f32>, Error>(values)
+        };
+        let has_second = file.names().contains(&SECOND);
+        Ok(Checkpoint {
+            step: self.state.step,
+            total_steps: self.state.total_steps,
+            net: net("net")?,
+            average: net("average")?,
+            first: moments(FIRST)?,
+            second: if has_second { Some(moments(SECOND)?) } else { None },
+        })
+    }
+}
+
+/// Checkpoints of a run's folder, oldest first.
+pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io(dir, &e)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io(dir, &e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let step = name.strip_prefix(PREFIX).and_then(|n| n.strip_suffix(SUFFIX)).and_then(|n| n.parse::<u64>().ok());
+        if let Some(step) = step {
+            found.push((step, path));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Removes all but the latest `kept` checkpoints.
+pub(super) fn prune(dir: &Path, kept: usize) -> Result<()> {
+    let all = list(dir)?;
+    for path in &all[..all.len().saturating_sub(kept)] {
+        std::fs::remove_file(path).map_err(|e| Error::io(path, &e))?;
+    }
+    Ok(())
+}

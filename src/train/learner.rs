@@ -1,0 +1,177 @@
+//! A net with its optimiser and its running average, on a backend.
+
+use super::batch::HostBatch;
+use super::checkpoint::Checkpoint;
+use super::config::{Optimizer, TrainConfig};
+use crate::base::Result;
+use crate::compute::{At, AtMut, LossWeights, Losses, Ops, Rule, Span};
+use crate::net::{Net, TrainNet, train_bytes};
+
+/// Second-moment decay of AdamW. Its paper's 0.999 remembers longer than a short run lasts.
+const ADAM_BETA2: f32 = 0.99;
+/// Added to the root of AdamW's second moment.
+const ADAM_EPSILON: f32 = 1e-8;
+
+/// A net in training.
+pub(super) struct Learner<O: Ops> {
+    net: TrainNet<O>,
+    spans: Vec<Span>,
+    first: O::Buf,
+    second: Option<O::Buf>,
+    average: O::Buf,
+    average_stats: O::Buf,
+    /// Host copies for checkpoints: the learning net and the average.
+    host: Net,
+    step: u64,
+    rule: Optimizer,
+    momentum: f32,
+    decay: f32,
+    norm_max: f32,
+    average_keep: f32,
+    loss_weights: LossWeights,
+}
+
+/// Bytes a learner takes on its device, without the backend's scratch memory.
+pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, len: usize) -> usize {
+    let flat = 4 * net.params().len();
+    let moments = match config.optimizer {
+        Optimizer::Sgd => 1,
+        Optimizer::AdamW => 2,
+    };
+    // Moments, the average, and the host copy.
+    train_bytes(net.arch(), config.batch_size, len) + (moments + 2) * flat
+}
+
+impl<O: Ops> Learner<O> {
+    /// Takes up a run at a checkpoint.
+    pub(super) fn new(ops: O, config: &TrainConfig, len: usize, from: &Checkpoint) -> Result<Learner<O>> {
+        let net = TrainNet::new(ops, &from.net, config.batch_size, len)?;
+        let uploaded = |values: &[f32]| {
+            let mut buf = net.ops().alloc(values.len())?;
+            net.ops().upload(values, AtMut { buf: &mut buf, at: 0 });
+            Ok(buf)
+        };
+        let first = uploaded(&from.first)?;
+        let second = from.second.as_deref().map(uploaded).transpose()?;
+        let (average, average_stats) = (uploaded(from.average.params())?, uploaded(from.average.stats())?);
+        let divisor = Some((config.batch_size * config.accumulate) as f32);
+        Ok(Learner {
+            spans: net.spans(),
+            net,
+            first,
+            second,
+            average,
+            average_stats,
+            host: from.net.clone(),
+            step: from.step,
+            rule: config.optimizer,
+            momentum: config.momentum,
+            decay: config.weight_decay,
+            norm_max: config.gradient_norm_max,
+            average_keep: config.ema_decay,
+            loss_weights: LossWeights { divisor, ..LossWeights::default() },
+        })
+    }
+
+    /// Gives the backend back.
+    pub(super) fn into_ops(self) -> O {
+        self.net.into_ops()
+    }
+
+    /// Steps done.
+    pub(super) fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Forgets the gradients: a step begins.
+    pub(super) fn begin_step(&mut self) {
+        self.net.zero_grads();
+    }
+
+    /// Adds the gradients of one batch.
+    pub(super) fn learn(&mut self, batch: &HostBatch) -> Result<Losses> {
+        self.net.forward_backward(&batch.input(), &batch.targets(), &self.loss_weights)
+    }
+
+    /// Clips the gradient, moves the parameters, and lets the average follow; gives the gradient's length.
+    pub(super) fn end_step(&mut self, rate: f32) -> f64 {
+        self.step += 1;
+        let rule = self.rule(rate);
+        let n = self.host.params().len();
+        let flat = self.net.flat();
+        let norm = flat.ops.sum_of_squares(n, flat.grads).sqrt();
+        let longest = f64::from(self.norm_max);
+        if self.norm_max > 0.0 && norm > longest {
+            flat.ops.scale(n, (longest / norm) as f32, flat.grads);
+        }
+        flat.ops.step(rule, &self.spans, flat.params, flat.grads, &mut self.first, self.second.as_mut());
+        // A young average forgets the random start faster than an old one.
+        let keep = self.average_keep.min((self.step as f32 + 1.0) / (self.step as f32 + 10.0));
+        flat.ops.average(n, keep, flat.params, &mut self.average);
+        flat.ops.average(self.host.stats().len(), keep, flat.stats, &mut self.average_stats);
+        norm
+    }
+
+    /// The average's losses on a batch.
+    pub(super) fn evaluate(&mut self, batch: &HostBatch) -> Result<Losses> {
+        self.swap_average();
+        let losses = self.net.evaluate(&batch.input(), &batch.targets(), &self.loss_weights);
+        self.swap_average();
+        losses
+    }
+
+    /// The whole state on the host.
+    pub(super) fn checkpoint(&mut self, total_steps: u64) -> Result<Checkpoint> {
+        let downloaded = |ops: &O, buf: &O::Buf| {
+            let mut values = vec![0.0; self.host.params().len()];
+            ops.download(At { buf, at: 0 }, &mut values);
+            values
+        };
+        let first = downloaded(self.net.ops(), &self.first);
+        let second = self.second.as_ref().map(|buf| downloaded(self.net.ops(), buf));
+        let mut net = self.host.clone();
+        self.net.download(&mut net)?;
+        let average = self.average()?;
+        Ok(Checkpoint { step: self.step, total_steps, net, average, first, second })
+    }
+
+    /// The averaged net: the one that plays.
+    pub(super) fn average(&mut self) -> Result<Net> {
+        let mut average = self.host.clone();
+        self.swap_average();
+        let downloaded = self.net.download(&mut average);
+        self.swap_average();
+        downloaded.map(|()| average)
+    }
+
+    fn rule(&self, rate: f32) -> Rule {
+        match self.rule {
+            Optimizer::Sgd => Rule::SgdNesterov { rate, momentum: self.momentum, decay: self.decay },
+            Optimizer::AdamW => Rule::AdamW {
+                rate,
+                beta1: self.momentum,
+                beta2: ADAM_BETA2,
+                epsilon: ADAM_EPSILON,
+                decay: self.decay,
+                step: self.step,
+            },
+        }
+    }
+
+    /// Exchanges the learning weights with the average's.
+    fn swap_average(&mut self) {
+        let flat = self.net.flat();
+        std::mem::swap(flat.params, &mut self.average);
+        std::mem::swap(flat.stats, &mut self.average_stats);
+    }
+}
+
+/// The state before the first step.
+pub(super) fn fresh(config: &TrainConfig, net: Net, total_steps: u64) -> Checkpoint {
+    let n = net.params().len();
+    let second = match config.optimizer {
+        Optimizer::Sgd => None,
+        Optimizer::AdamW => Some(vec![0.0; n]),
+    };
+    Checkpoint { step: 0, total_steps, average: net.clone(), net, first: vec![0.0; n], second }
+}

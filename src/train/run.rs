@@ -1,0 +1,378 @@
+//! A run from its plan to its net.
+
+use super::batch::HostBatch;
+use super::checkpoint::{self, Checkpoint, CheckpointFile, Settings};
+use super::config::TrainConfig;
+use super::learner::{Learner, fresh, learner_bytes};
+use super::prefetch::{PrefetchPlan, Prefetcher};
+use super::report::{Event, MetricsFile, Report, Validation};
+use super::schedule::Schedule;
+use crate::base::fs::create_dir;
+use crate::base::signal::Stop;
+use crate::base::{Error, Result};
+use crate::compute::{ConvShape, Losses, Ops};
+use crate::net::{Net, NetConfig, katago, tensors};
+use crate::shard::{Dataset, Sampler, Split};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The averaged net of a finished run, in our own format.
+pub const AVERAGE_NAME: &str = "net.safetensors";
+/// The same net as a KataGo model file.
+pub const KATAGO_NAME: &str = "net.bin.gz";
+/// One JSON line a report.
+pub const METRICS_NAME: &str = "metrics.jsonl";
+
+/// How long the speed is measured before a run whose length is given in minutes.
+const CALIBRATION: Duration = Duration::from_secs(3);
+/// Share of the given minutes that goes into steps; the rest is for validations and checkpoints.
+const MINUTES_SHARE: f64 = 0.9;
+
+/// Whether a run begins or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// In a folder without checkpoints.
+    Fresh,
+    /// At the latest checkpoint of the folder, or from the start if there is none.
+    Resume,
+}
+
+/// What to do.
+pub struct Job<'a> {
+    /// Settings.
+    pub config: &'a TrainConfig,
+    /// Positions to learn from.
+    pub dataset: Arc<Dataset>,
+    /// The run's folder.
+    pub out: &'a Path,
+    /// Begin or go on.
+    pub start: Start,
+    /// Train for about this time instead of a number of epochs.
+    pub minutes: Option<f64>,
+    /// Most bytes the run may take.
+    pub ram_budget_bytes: u64,
+    /// Asks for a clean end.
+    pub stop: &'a Stop,
+}
+
+/// What a run will use, known before it starts.
+pub struct Plan {
+    net: Net,
+    train: Arc<Sampler>,
+    validation: Sampler,
+    /// Positions to learn from, and held out.
+    pub n_positions: [u64; 2],
+    /// Games of the same.
+    pub n_games: [usize; 2],
+    /// Learned numbers of the net.
+    pub n_params: usize,
+    /// Steps of one pass over the positions.
+    pub steps_per_epoch: u64,
+    /// Bytes of net, tensors, optimiser and batches.
+    pub bytes: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Held-out accuracy when this session began, where games are held out.
+    pub before: Option<Validation>,
+    /// The same at the end.
+    pub after: Option<Validation>,
+    /// Steps done, over all sessions.
+    pub steps: u64,
+    /// Positions learned from in this session.
+    pub positions: u64,
+    /// Time of this session's training.
+    pub training: Duration,
+}
+
+/// Plans a run, and refuses one that has nothing to learn from or does not fit.
+pub fn plan<O: Ops>(job: &Job<'_>, ops: &O) -> Result<Plan> {
+    let config = job.config;
+    let len = config.board_size;
+    let lens = job.dataset.board_lens();
+    if !lens.contains(&len) {
+        let there: Vec<String> = lens.iter().map(|l| format!("{l}x{l}")).collect();
+        let hint = lens.first().map_or("edgezero convert".to_string(), |l| format!("--board-size {l}"));
+        let what = format!("no {len}x{len} games, but {}", if there.is_empty() { "no others".into() } else { there.join(", ") });
+        return Err(Error::new(job.dataset.dir().display(), what).hint(hint));
+    }
+    let permille = (config.validation_fraction * 1000.0).round() as u32;
+    let sampler = |split| Sampler::new(&job.dataset, split, permille, config.seed, len);
+    let (train, validation) = (sampler(Split::Train)?, sampler(Split::Validation)?);
+    if train.n_positions() == 0 {
+        let what = format!("no {len}x{len} positions are left to learn from");
+        return Err(Error::new(job.dataset.dir().display(), what).hint("a lower validation_fraction in the profile"));
+    }
+    let net = NetConfig::named(&config.net)?.init(config.seed);
+    let step_positions = (config.batch_size * config.accumulate) as u64;
+    let channels = net.arch().channels();
+    let widest = ConvShape { n: config.batch_size, len, kernel_y: 3, kernel_x: 3, c_in: channels, c_out: channels };
+    let n_batches = config.dataloader_workers * (config.prefetch_factor + 1) + 1;
+    let batches = n_batches * HostBatch::bytes(config.batch_size, len);
+    let plan = Plan {
+        n_positions: [train.n_positions(), validation.n_positions()],
+        n_games: [train.n_games(), validation.n_games()],
+        n_params: net.params().len(),
+        steps_per_epoch: train.n_positions().div_ceil(step_positions),
+        bytes: (learner_bytes(&net, config, len) + batches + ops.scratch_bytes(widest)) as u64,
+        net,
+        train: Arc::new(train),
+        validation,
+    };
+    if plan.bytes > job.ram_budget_bytes {
+        let fitting = (config.batch_size as u64 * job.ram_budget_bytes / plan.bytes).max(1);
+        let mib = |b: u64| b >> 20;
+        let what = format!("needs {} MiB, the profile allows {} MiB", mib(plan.bytes), mib(job.ram_budget_bytes));
+        return Err(Error::new("training", what).hint(format!("--batch-size {fitting}, with accumulate raised in the profile")));
+    }
+    Ok(plan)
+}
+
+/// Trains. `tell` hears of every report, validation and checkpoint.
+pub fn run<O: Ops>(ops: O, job: &Job<'_>, plan: Plan, tell: &mut dyn FnMut(&Event)) -> Result<Summary> {
+    create_dir(job.out)?;
+    let settings = Settings::new(job.dataset.manifest().source.identity.clone(), job.config);
+    let (ops, from) = starting_point(ops, job, &plan, &settings)?;
+    let mut session = Session {
+        learner: Learner::new(ops, job.config, job.config.board_size, &from)?,
+        metrics: MetricsFile::open(&job.out.join(METRICS_NAME), from.step)?,
+        batch: HostBatch::new(job.config.batch_size, job.config.board_size),
+        schedule: schedule(job.config, from.total_steps),
+        total_steps: from.total_steps,
+        last_checkpoint: (from.step > 0).then_some(from.step),
+        job,
+        plan: &plan,
+        settings,
+        tell,
+    };
+    drop(from);
+    session.run()
+}
+
+/// The checkpoint to go on from, or a fresh state.
+fn starting_point<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, settings: &Settings) -> Result<(O, Checkpoint)> {
+    let there = checkpoint::list(job.out)?;
+    if job.start == Start::Fresh && !there.is_empty() {
+        let what = format!("holds a run with {} checkpoints", there.len());
+        return Err(Error::new(job.out.display(), what).hint("--resume to go on with it, or another --out"));
+    }
+    for path in there.iter().rev() {
+        match CheckpointFile::open(path) {
+            Ok(file) => {
+                file.settings.check_same(settings, path)?;
+                let from = file.load(&plan.net)?;
+                log::info!("resume step={} of={} checkpoint={}", from.step, from.total_steps, path.display());
+                return Ok((ops, from));
+            }
+            Err(e) => log::warn!("{e}; the one before is tried"),
+        }
+    }
+    if !there.is_empty() {
+        return Err(Error::new(job.out.display(), "none of its checkpoints can be read").hint("another --out for a new run"));
+    }
+    let mut from = fresh(job.config, plan.net.clone(), plan.steps_per_epoch * job.config.epochs as u64);
+    let Some(minutes) = job.minutes else { return Ok((ops, from)) };
+    let (ops, step_seconds) = step_time(ops, job, plan, &from)?;
+    from.total_steps = steps_in(minutes, step_seconds);
+    Ok((ops, from))
+}
+
+fn schedule(config: &TrainConfig, total_steps: u64) -> Schedule {
+    Schedule {
+        peak: config.learning_rate,
+        floor: config.learning_rate_floor,
+        warmup_steps: config.warmup_steps as u64,
+        total_steps,
+    }
+}
+
+fn steps_in(minutes: f64, step_seconds: f64) -> u64 {
+    ((minutes * 60.0 * MINUTES_SHARE / step_seconds) as u64).max(1)
+}
+
+/// Seconds of a step, measured on a learner that is thrown away: the run itself must not depend on the clock.
+fn step_time<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, from: &Checkpoint) -> Result<(O, f64)> {
+    let config = job.config;
+    let mut learner = Learner::new(ops, config, config.board_size, from)?;
+    let mut batch = HostBatch::new(config.batch_size, config.board_size);
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < CALIBRATION || times.len() < 2 {
+        let start = Instant::now();
+        learner.begin_step();
+        for _ in 0..config.accumulate {
+            batch.fill(&plan.train, (0..config.batch_size as u64).map(|i| plan.train.sample(i)))?;
+            learner.learn(&batch)?;
+        }
+        learner.end_step(0.0);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    // The first step touches fresh memory.
+    times.remove(0);
+    times.sort_by(f64::total_cmp);
+    Ok((learner.into_ops(), times[times.len() / 2]))
+}
+
+/// A run in progress.
+struct Session<'a, O: Ops> {
+    learner: Learner<O>,
+    metrics: MetricsFile,
+    batch: HostBatch,
+    schedule: Schedule,
+    total_steps: u64,
+    last_checkpoint: Option<u64>,
+    job: &'a Job<'a>,
+    plan: &'a Plan,
+    settings: Settings,
+    tell: &'a mut dyn FnMut(&Event),
+}
+
+/// Sums since the last report.
+#[derive(Default)]
+struct Since {
+    losses: Losses,
+    norm: f64,
+    steps: u64,
+    waited: Duration,
+}
+
+impl<O: Ops> Session<'_, O> {
+    fn run(&mut self) -> Result<Summary> {
+        let config = self.job.config;
+        let before = self.validate()?;
+        let mut after = before.clone();
+        let first_step = self.learner.step();
+        let step_positions = (config.batch_size * config.accumulate) as u64;
+        let mut prefetcher = Prefetcher::start(
+            &self.plan.train,
+            PrefetchPlan {
+                first_batch: first_step * config.accumulate as u64,
+                batch_size: config.batch_size,
+                workers: config.dataloader_workers,
+                factor: config.prefetch_factor,
+            },
+        )?;
+        let mut training = Duration::ZERO;
+        let (mut since, mut since_start) = (Since::default(), Instant::now());
+        while self.learner.step() < self.total_steps {
+            if self.job.stop.requested() {
+                return Err(self.stop_cleanly()?);
+            }
+            self.one_step(&mut prefetcher, &mut since)?;
+            let step = self.learner.step();
+            let is_last = step == self.total_steps;
+            if is_last || step.is_multiple_of(config.report_steps as u64) {
+                let spent = since_start.elapsed();
+                training += spent;
+                self.report(&since, spent, training, (step - first_step) * step_positions)?;
+                (since, since_start) = (Since::default(), Instant::now());
+            }
+            let paused = Instant::now();
+            if is_last || step.is_multiple_of(self.plan.steps_per_epoch) {
+                after = self.validate()?;
+            }
+            if is_last || step.is_multiple_of(config.checkpoint_steps as u64) {
+                self.write_checkpoint()?;
+            }
+            since_start += paused.elapsed();
+        }
+        self.write_nets()?;
+        let steps = self.learner.step();
+        Ok(Summary { before, after, steps, positions: (steps - first_step) * step_positions, training })
+    }
+
+    fn one_step(&mut self, prefetcher: &mut Prefetcher, since: &mut Since) -> Result<()> {
+        let step = self.learner.step();
+        self.learner.begin_step();
+        for _ in 0..self.job.config.accumulate {
+            let asked = Instant::now();
+            let batch = prefetcher.next()?;
+            since.waited += asked.elapsed();
+            let losses = self.learner.learn(&batch)?;
+            prefetcher.give_back(batch);
+            if !losses.total.is_finite() {
+                let what = format!("the loss at step {step} is no number");
+                return Err(
+                    Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out")
+                );
+            }
+            since.losses += losses;
+        }
+        since.norm += self.learner.end_step(self.schedule.rate(step));
+        since.steps += 1;
+        Ok(())
+    }
+
+    fn epoch(&self) -> f64 {
+        self.learner.step() as f64 / self.plan.steps_per_epoch as f64
+    }
+
+    fn report(&mut self, since: &Since, spent: Duration, training: Duration, positions: u64) -> Result<()> {
+        let step = self.learner.step();
+        let seconds = spent.as_secs_f64().max(f64::MIN_POSITIVE);
+        let event = Event::Report(Report {
+            step,
+            total_steps: self.total_steps,
+            positions_per_step: (self.job.config.batch_size * self.job.config.accumulate) as u64,
+            epoch: self.epoch(),
+            positions,
+            training,
+            positions_per_second: since.losses.n as f64 / seconds,
+            waiting_share: since.waited.as_secs_f64() / seconds,
+            learning_rate: self.schedule.rate(step - 1),
+            gradient_norm: since.norm / since.steps as f64,
+            losses: since.losses,
+        });
+        self.say(&event)
+    }
+
+    /// The averaged net on the held-out games, evenly spread; none if no game is held out.
+    fn validate(&mut self) -> Result<Option<Validation>> {
+        let config = self.job.config;
+        let mut samples = self.plan.validation.in_order(config.validation_positions_max as u64).peekable();
+        if samples.peek().is_none() {
+            return Ok(None);
+        }
+        let mut losses = Losses::default();
+        while samples.peek().is_some() {
+            self.batch.fill(&self.plan.validation, samples.by_ref().take(config.batch_size))?;
+            losses += self.learner.evaluate(&self.batch)?;
+        }
+        let validation = Validation { step: self.learner.step(), epoch: self.epoch(), losses };
+        self.say(&Event::Validation(validation.clone()))?;
+        Ok(Some(validation))
+    }
+
+    fn write_checkpoint(&mut self) -> Result<()> {
+        let step = self.learner.step();
+        if self.last_checkpoint != Some(step) {
+            let path = self.learner.checkpoint(self.total_steps)?.write(self.job.out, &self.settings)?;
+            checkpoint::prune(self.job.out, self.job.config.checkpoints_kept)?;
+            self.last_checkpoint = Some(step);
+            self.say(&Event::Checkpoint { step, path })?;
+        }
+        Ok(())
+    }
+
+    /// A checkpoint, and the message that says so.
+    fn stop_cleanly(&mut self) -> Result<Error> {
+        self.write_checkpoint()?;
+        let what = format!("stopped after step {} of {}, all of it is kept", self.learner.step(), self.total_steps);
+        Ok(Error::stopped(self.job.out.display(), what).hint("the same command with --resume"))
+    }
+
+    fn write_nets(&mut self) -> Result<()> {
+        let net = self.learner.average()?;
+        tensors::save(&self.job.out.join(AVERAGE_NAME), &net)?;
+        katago::save(&self.job.out.join(KATAGO_NAME), &net)
+    }
+
+    fn say(&mut self, event: &Event) -> Result<()> {
+        self.metrics.append(event)?;
+        (self.tell)(event);
+        Ok(())
+    }
+}
