@@ -1,6 +1,6 @@
 //! Game records: bytes to tree to [`GameRecord`], without recursion and in memory proportional to the file.
 //!
-//! Reads FF[1] to FF[4] (<https://www.red-bean.com/sgf/>) in any character set. A broken game costs that game alone:
+//! Reads `FF[1]` to `FF[4]` (<https://www.red-bean.com/sgf/>) in any character set. A broken game costs that game alone:
 //! the next one goes on, and the [`GameError`] says where and why.
 //!
 //! Here a record is only read. Whether its moves are legal is for the board to say: [`replay`] has a plain one.
