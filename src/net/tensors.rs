@@ -4,15 +4,21 @@ use super::{Arch, Layout, Net, katago};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Key of the arch (JSON) in the metadata.
-pub const ARCH_KEY: &str = "edgezero.arch";
-/// Key of the net's name in the metadata.
-pub const NAME_KEY: &str = "edgezero.name";
+/// Key of the net's name and arch (JSON) in the metadata. One key only: several would come in any order.
+pub const NET_KEY: &str = "edgezero.net";
 /// Largest file, in bytes: a checkpoint holds parameters, two moments and an average.
 pub const FILE_BYTES_MAX: u64 = 1 << 32;
+
+/// What the metadata tell of a net.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    name: String,
+    arch: Arch,
+}
 
 /// A named tensor of `f32`.
 pub type Named<'a> = (String, Vec<usize>, &'a [f32]);
@@ -57,8 +63,9 @@ impl Net {
 
     /// What [`Decoded::net`] needs besides the tensors.
     pub fn metadata(&self) -> Result<HashMap<String, String>> {
-        let arch = serde_json::to_string(&self.arch).map_err(|e| Error::new(&self.name, e))?;
-        Ok(HashMap::from([(ARCH_KEY.to_string(), arch), (NAME_KEY.to_string(), self.name.clone())]))
+        let description = Description { name: self.name.clone(), arch: self.arch.clone() };
+        let json = serde_json::to_string(&description).map_err(|e| Error::new(&self.name, e))?;
+        Ok(HashMap::from([(NET_KEY.to_string(), json)]))
     }
 }
 
@@ -120,8 +127,8 @@ impl<'a> Decoded<'a> {
 
     /// The net in the file; tensors besides its own are left to the caller.
     pub fn net(&self) -> Result<Net> {
-        let mut arch: Arch =
-            serde_json::from_str(self.meta(ARCH_KEY)?).map_err(|e| Error::new(self.place, format!("its arch: {e}")))?;
+        let Description { name, mut arch } =
+            serde_json::from_str(self.meta(NET_KEY)?).map_err(|e| Error::new(self.place, format!("its arch: {e}")))?;
         arch.check(self.place)?;
         let layout = arch.place();
         // no larger than the file: every tensor is in it
@@ -135,7 +142,7 @@ impl<'a> Decoded<'a> {
         }
         let (mut params, mut stats) = (vec![0.0; layout.params_len()], vec![0.0; layout.stats_len()]);
         self.fill(&layout, "", &mut params, &mut stats)?;
-        Net::new(self.place, self.meta(NAME_KEY)?, arch, params, stats)
+        Net::new(self.place, &name, arch, params, stats)
     }
 
     /// Copies the tensors called `prefix` and a name of the net into the net.
