@@ -7,7 +7,6 @@
 pub mod cpu;
 pub mod loss;
 pub mod packed;
-pub mod symmetry;
 
 use crate::base::Result;
 pub use loss::{LossWeights, Losses, Targets};
@@ -213,7 +212,7 @@ pub struct PackedRows<'a> {
     pub len: usize,
     /// `n` rows of [`packed::row_bytes`]`(len)` bytes.
     pub bytes: &'a [u8],
-    /// `n` numbers from 0 to 7, KataGo's numbering (see [`symmetry`]).
+    /// `n` numbers from 0 to 7, KataGo's numbering ([`crate::base::symmetry`]).
     pub symmetries: &'a [u8],
 }
 

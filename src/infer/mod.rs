@@ -20,7 +20,7 @@ pub struct Request<'a> {
     pub row: &'a [u8],
     /// Side of the square array.
     pub len: usize,
-    /// The symmetry the network sees it under, 0 to 7 ([`crate::compute::symmetry`]); answers are moved back.
+    /// The symmetry the network sees it under, 0 to 7 ([`crate::base::symmetry`]); answers are moved back.
     pub symmetry: u8,
 }
 

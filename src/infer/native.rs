@@ -2,9 +2,9 @@
 
 use super::{Evaluation, Evaluator, LOGIT_OFF_BOARD, Request};
 use crate::base::limits::BOARD_LEN_MAX;
+use crate::base::symmetry::Symmetry;
 use crate::base::{Error, Result};
 use crate::compute::packed::row_bytes;
-use crate::compute::symmetry::moved;
 use crate::compute::{Ops, PackedRows};
 use crate::net::{InferNet, Net, RawOutputs};
 
@@ -67,13 +67,14 @@ impl<O: Ops> Native<O> {
         let area = len * len;
         let (w, h) = (usize::from(request.row[0]), usize::from(request.row[1]));
         let (policy, ownership) = (&self.raw.policy[i * area..][..area], &self.raw.ownership[i * area..][..area]);
+        let symmetry = Symmetry::new(request.symmetry);
         out.policy.clear();
         out.policy.resize(area + 1, LOGIT_OFF_BOARD);
         out.ownership.clear();
         out.ownership.resize(area, 0.0);
         for y in 0..h {
             for x in 0..w {
-                let (mx, my) = moved(request.symmetry, (x, y), (w, h));
+                let (mx, my) = symmetry.apply((x, y), (w, h));
                 out.policy[y * len + x] = policy[my * len + mx];
                 out.ownership[y * len + x] = ownership[my * len + mx];
             }

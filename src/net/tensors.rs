@@ -1,18 +1,24 @@
 //! Our own net files: safetensors with the arch in the metadata.
 
-use super::{Arch, Layout, Net};
+use super::{Arch, Layout, Net, katago};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Key of the arch (JSON) in the metadata.
-pub const ARCH_KEY: &str = "edgezero.arch";
-/// Key of the net's name in the metadata.
-pub const NAME_KEY: &str = "edgezero.name";
+/// Key of the net's name and arch (JSON) in the metadata. One key only: several would come in any order.
+pub const NET_KEY: &str = "edgezero.net";
 /// Largest file, in bytes: a checkpoint holds parameters, two moments and an average.
 pub const FILE_BYTES_MAX: u64 = 1 << 32;
+
+/// What the metadata tell of a net.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    name: String,
+    arch: Arch,
+}
 
 /// A named tensor of `f32`.
 pub type Named<'a> = (String, Vec<usize>, &'a [f32]);
@@ -26,10 +32,40 @@ impl Net {
         params.chain(stats).collect()
     }
 
-    /// What [`decode`] needs besides the tensors.
+    /// Replaces all parameters and statistics by what `tensor` gives for their names and shapes.
+    pub fn load_tensors(&mut self, mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
+        let mut checked = |name: &str, shape: &[usize], to: &mut [f32]| {
+            let values = tensor(name, shape)?;
+            if values.len() != to.len() || values.iter().any(|x| !x.is_finite()) {
+                let what = format!("{} numbers, expected {} finite ones", values.len(), to.len());
+                return Err(Error::new(format!("tensor '{name}'"), what));
+            }
+            to.copy_from_slice(&values);
+            Ok(())
+        };
+        for i in &self.layout.params {
+            checked(&i.name, &i.shape, &mut self.params[i.offset..i.offset + i.len])?;
+        }
+        for i in &self.layout.stats {
+            checked(&i.name, &[i.len], &mut self.stats[i.offset..i.offset + i.len])?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a file in the format that the name asks for: `.safetensors`, or KataGo's `.bin.gz`.
+    pub fn to_file_bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) {
+            to_bytes(self)
+        } else {
+            katago::to_bytes(path, self)
+        }
+    }
+
+    /// What [`Decoded::net`] needs besides the tensors.
     pub fn metadata(&self) -> Result<HashMap<String, String>> {
-        let arch = serde_json::to_string(&self.arch).map_err(|e| Error::new(&self.name, e))?;
-        Ok(HashMap::from([(ARCH_KEY.to_string(), arch), (NAME_KEY.to_string(), self.name.clone())]))
+        let description = Description { name: self.name.clone(), arch: self.arch.clone() };
+        let json = serde_json::to_string(&description).map_err(|e| Error::new(&self.name, e))?;
+        Ok(HashMap::from([(NET_KEY.to_string(), json)]))
     }
 }
 
@@ -91,8 +127,8 @@ impl<'a> Decoded<'a> {
 
     /// The net in the file; tensors besides its own are left to the caller.
     pub fn net(&self) -> Result<Net> {
-        let mut arch: Arch =
-            serde_json::from_str(self.meta(ARCH_KEY)?).map_err(|e| Error::new(self.place, format!("its arch: {e}")))?;
+        let Description { name, mut arch } =
+            serde_json::from_str(self.meta(NET_KEY)?).map_err(|e| Error::new(self.place, format!("its arch: {e}")))?;
         arch.check(self.place)?;
         let layout = arch.place();
         // no larger than the file: every tensor is in it
@@ -106,7 +142,7 @@ impl<'a> Decoded<'a> {
         }
         let (mut params, mut stats) = (vec![0.0; layout.params_len()], vec![0.0; layout.stats_len()]);
         self.fill(&layout, "", &mut params, &mut stats)?;
-        Net::new(self.place, self.meta(NAME_KEY)?, arch, params, stats)
+        Net::new(self.place, &name, arch, params, stats)
     }
 
     /// Copies the tensors called `prefix` and a name of the net into the net.
