@@ -331,7 +331,7 @@ fn passes_when_only_eyes_are_left() {
 
 #[test]
 fn resigns_only_when_it_is_clear() {
-    let lost = || Liking { moves: vec!["C3", "C4", "C5", "D3"], win: 0.01, lead: -30.0, ..Liking::default() };
+    let lost = || Liking { moves: vec!["C3", "C4", "C5", "D3"], win: 0.01, lead: -30.0 };
     check(
         lost(),
         "> boardsize 9
