@@ -13,7 +13,7 @@ use std::process::Command;
 fn edgezero(net: &Path, dir: &Path) -> Program {
     let profile = dir.join("stubborn.toml");
     let (_, text) = edgezero::profile::BUILT_IN.iter().find(|(name, _)| *name == "desktop").unwrap();
-    std::fs::write(&profile, text.replace("resign_below = 0.05", "resign_below = 0.0")).unwrap();
+    std::fs::write(&profile, text.replace("resign_below = 0.03", "resign_below = 0.00")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgezero"));
     command.args(["gtp", "--backend", "cpu", "--threads", "1", "--profile"]).arg(&profile).arg("--net").arg(net);
     Program::spawn(&mut command).unwrap()

@@ -5,6 +5,7 @@ use super::evaluator;
 use super::out::Stdout;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
+use crate::go::Rules;
 use crate::opponent::gtp::{Line, Lines, serve};
 use crate::opponent::{OpponentConfig, Session};
 use argh::FromArgs;
@@ -50,6 +51,7 @@ pub(super) fn config(rules: Option<String>, komi: Option<f32>, ctx: &Context) ->
     config.rules = rules.unwrap_or(config.rules);
     config.komi = komi.unwrap_or(config.komi);
     config.check().map_err(|bad| Error::call(format!("--{}", bad.key), bad.what))?;
+    Rules::parse(&config.rules)?;
     Ok(config)
 }
 

@@ -34,10 +34,10 @@ pub(super) struct Stdout;
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stdout().write(bytes).inspect_err(|e| note(e))
+        io::stdout().write(bytes).inspect_err(note)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush().inspect_err(|e| note(e))
+        io::stdout().flush().inspect_err(note)
     }
 }

@@ -7,7 +7,7 @@ use super::out::outln;
 use crate::base::fs::write_whole;
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Rules, Size};
-use crate::opponent::{Outcome, Player, Program, Seats, Session, board_text, play_game, result_text, to_sgf};
+use crate::opponent::{Header, Outcome, Player, Program, Seats, Session, board_text, play_game, result_text, to_sgf};
 use argh::FromArgs;
 use indicatif::ProgressBar;
 use std::path::PathBuf;
@@ -47,6 +47,7 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     let len = args.board_size.unwrap_or(ctx.profile.train.board_size);
     let size = Size::square(len).ok_or_else(|| Error::call("--board-size", format!("{len}, expected 2 to 19")))?;
     let config = config(args.rules, args.komi, ctx)?;
+    let rules = config.rules.clone();
     let mut game = Game::new(size, Rules::parse(&config.rules)?, config.komi);
     let mut session = Session::new(evaluator::open(&args.net, ctx)?, config)?;
     let mut program = args.against.as_deref().map(Program::start).transpose()?;
@@ -71,7 +72,10 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     let [black, white] = &names;
     outln!("X {black}, O {white}: {result} after {} moves, komi {}", game.moves().len(), game.komi())?;
     match args.sgf {
-        Some(path) => write_whole(&path, to_sgf(&game, [black, white], &result).as_bytes()),
+        Some(path) => {
+            let header = Header { players: [black, white], rules: &rules, result: &result };
+            write_whole(&path, to_sgf(&game, &header).as_bytes())
+        }
         None => Ok(()),
     }
 }

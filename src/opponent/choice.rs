@@ -138,7 +138,7 @@ mod tests {
 
     /// A game that stands at `board` after `n_passes` passes, with Black to move.
     fn game(board: &str, rules: Rules, n_passes: usize) -> Game {
-        let start = if n_passes % 2 == 0 { Color::Black } else { Color::White };
+        let start = if n_passes.is_multiple_of(2) { Color::Black } else { Color::White };
         let mut game = Game::from_board(Board::from_text(board).unwrap(), start, rules, 0.5);
         for _ in 0..n_passes {
             let color = game.to_move();

@@ -5,7 +5,7 @@ use super::show::score_text;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Move, Size};
-use std::fmt::Write;
+use crate::sgf::{self, GameRecord, Step};
 
 /// Most moves of a watched game, as a multiple of the board's points: both sides have long had their say.
 const MOVES_PER_POINT_MAX: usize = 5;
@@ -132,22 +132,25 @@ pub fn result_text(outcome: &Outcome, white: f32) -> String {
     }
 }
 
-/// The game as SGF; `names` are Black's and White's.
-pub fn to_sgf(game: &Game, names: [&str; 2], result: &str) -> String {
-    let [black, white] = names.map(escape);
-    let size = game.size();
-    let side = if size.w() == size.h() { size.w().to_string() } else { format!("{}:{}", size.w(), size.h()) };
-    let mut text = format!("(;FF[4]GM[1]CA[UTF-8]SZ[{side}]KM[{}]PB[{black}]PW[{white}]RE[{result}]\n", game.komi());
-    for (color, mv) in game.moves() {
-        let letter = |n: usize| char::from(b'a' + n as u8);
-        let point = mv.point().map(|p| format!("{}{}", letter(p.x()), letter(p.y()))).unwrap_or_default();
-        write!(text, ";{}[{point}]", color.letter()).expect("a string takes everything");
-    }
-    text + ")\n"
+/// What a record says beside the moves.
+pub struct Header<'a> {
+    /// Black's and White's names.
+    pub players: [&'a str; 2],
+    /// The rules, by their name.
+    pub rules: &'a str,
+    /// As [`result_text`] writes it.
+    pub result: &'a str,
 }
 
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace(']', "\\]")
+/// The game as SGF. A game that began with a set-up is not for this.
+pub fn to_sgf(game: &Game, header: &Header<'_>) -> String {
+    let mut record = GameRecord::new(game.size());
+    record.players = header.players.map(|name| Some(name.to_string()));
+    record.rules = Some(header.rules.to_string());
+    record.komi = Some(game.komi());
+    record.result_raw = Some(header.result.to_string());
+    record.steps = game.moves().iter().map(|&(color, mv)| Step::Move { color, mv, line: 0, column: 0 }).collect();
+    sgf::write(&record)
 }
 
 #[cfg(test)]
@@ -201,7 +204,8 @@ mod tests {
         for (color, name) in [(Color::Black, "E5"), (Color::White, "C3"), (Color::Black, "pass")] {
             game.play(color, Move::parse_gtp(name, size).unwrap()).unwrap();
         }
-        let text = to_sgf(&game, ["a]b", "c\\d"], "W+0.5");
-        assert_eq!(text, "(;FF[4]GM[1]CA[UTF-8]SZ[9]KM[7]PB[a\\]b]PW[c\\\\d]RE[W+0.5]\n;B[ee];W[cg];B[])\n");
+        let header = Header { players: ["a]b", "c"], rules: "chinese", result: "W+0.5" };
+        let expected = "(;FF[4]GM[1]CA[UTF-8]AP[edgezero]SZ[9]PB[a\\]b]PW[c]RU[chinese]KM[7]RE[W+0.5];B[ee];W[cg];B[])\n";
+        assert_eq!(to_sgf(&game, &header), expected);
     }
 }

@@ -18,7 +18,7 @@ mod show;
 
 pub use clock::{Clock, TimeLeft, TimeSettings};
 pub use config::OpponentConfig;
-pub use matchup::{Outcome, Player, Seats, play_game, result_text, to_sgf};
+pub use matchup::{Header, Outcome, Player, Seats, play_game, result_text, to_sgf};
 pub use program::Program;
 pub use session::{Answer, Session};
 pub use show::{board_text, score_text};

@@ -8,9 +8,10 @@ use crate::base::Result;
 use crate::base::symmetry::Symmetry;
 use crate::go::{Color, Game, Illegal, Move, Point, PointSet, Rules, Size};
 use crate::infer::Evaluator;
+use crate::sgf::{GameRecord, Step};
 
-/// Points behind from which on a small chance to win is also clear on the board.
-const RESIGN_LEAD: f32 = -3.0;
+/// Points behind from which on a small chance to win is also clear on the board: small nets are sure of themselves too early.
+const RESIGN_LEAD: f32 = -10.0;
 /// Side of the board before a controller names one, in points.
 const BOARD_LEN_DEFAULT: usize = 19;
 
@@ -76,6 +77,36 @@ impl Session {
     pub fn set_handicap(&mut self, stones: &[Point]) {
         self.game.set_stones(stones.iter().map(|&p| (p, Some(Color::Black))));
         self.game.set_to_move(Color::White);
+    }
+
+    /// Takes over a record: its board, komi and rules as far as it tells them, and its first `n_moves_max` moves.
+    ///
+    /// # Errors
+    /// The number, from 1, and the fault of a move that cannot be; the game is as it was.
+    pub fn load(&mut self, record: &GameRecord, n_moves_max: usize) -> std::result::Result<(), (usize, Illegal)> {
+        let rules = record.rules.as_deref().and_then(Rules::named).unwrap_or(*self.game.rules());
+        let mut game = Game::new(record.size, rules, record.komi.unwrap_or(self.game.komi()));
+        let mut n_moves = 0;
+        // Stones that stand together are one set-up: each would forget the history anew.
+        for steps in record.steps.chunk_by(|a, b| matches!((a, b), (Step::Setup { .. }, Step::Setup { .. }))) {
+            match steps[0] {
+                Step::Setup { .. } => game.set_stones(steps.iter().filter_map(|step| match *step {
+                    Step::Setup { point, stone } => Some((point, stone)),
+                    Step::ToMove(_) | Step::Move { .. } => None,
+                })),
+                Step::ToMove(color) => game.set_to_move(color),
+                Step::Move { color, mv, .. } => {
+                    if n_moves == n_moves_max {
+                        break;
+                    }
+                    n_moves += 1;
+                    game.play_tolerant(color, mv).map_err(|why| (n_moves, why))?;
+                }
+            }
+        }
+        self.game = game;
+        self.n_hopeless = [0; 2];
+        Ok(())
     }
 
     /// Plays what the controller says: refuses only occupied points, points off the board and single-stone suicide.

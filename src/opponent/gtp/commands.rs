@@ -1,16 +1,22 @@
 //! The commands and what they say.
 
 use super::{Reply, handicap};
-use crate::base::Result;
+use crate::base::fs::read_limited;
+use crate::base::{Error, Result};
 use crate::go::{Color, Move, Point, PointSet, Rules, Size};
 use crate::opponent::clock::{TimeLeft, TimeSettings};
 use crate::opponent::session::{Answer, Session};
 use crate::opponent::show::{board_text, score_text};
+use crate::sgf;
+use std::path::Path;
+
+/// Largest file read by `loadsgf`, in bytes: a game with every variation of a study has less.
+const SGF_BYTES_MAX: u64 = 16 << 20;
 
 type Command = fn(&mut Session, &[&str]) -> Result<Reply>;
 
 /// In the order in which `list_commands` gives them; some programs expect `protocol_version` first.
-const COMMANDS: [(&str, Command); 26] = [
+const COMMANDS: [(&str, Command); 27] = [
     ("protocol_version", |_, _| say("2")),
     ("name", |_, _| say("edgezero")),
     ("version", |_, _| say(env!("CARGO_PKG_VERSION"))),
@@ -42,6 +48,7 @@ const COMMANDS: [(&str, Command); 26] = [
     ("time_left", |session, args| Ok(time_left(session, args))),
     ("final_score", |session, _| say(score_text(session.score()?.0))),
     ("final_status_list", final_status_list),
+    ("loadsgf", |session, args| Ok(load_sgf(session, args))),
     ("stop", |_, _| say("")),
 ];
 
@@ -241,6 +248,22 @@ fn final_status_list(session: &mut Session, args: &[&str]) -> Result<Reply> {
     let board = session.game().board();
     let stones = board.size().points().filter(|&p| board.get(p).is_some() && dead.contains(p) == wants_dead);
     say(vertices(stones, board.size()))
+}
+
+/// `loadsgf file [n]`: the position before move `n`, else after the last one.
+fn load_sgf(session: &mut Session, args: &[&str]) -> Reply {
+    let (path, n) = match args {
+        [path] => (path, usize::MAX),
+        [path, n] => (path, n.parse().ok().filter(|&n| n > 0).ok_or_else(|| format!("Could not parse move number: '{n}'"))?),
+        _ => return Err(format!("Expected a file and a move number for loadsgf but got '{}'", args.join(" "))),
+    };
+    let one_line = |text: String| text.replace('\n', "; ");
+    let cannot = |e: Error| format!("cannot load file: {}", one_line(e.to_string()));
+    let bytes = read_limited(Path::new(path), SGF_BYTES_MAX).map_err(cannot)?;
+    let record = sgf::games(&bytes).next().ok_or("cannot load file: no game in it")?;
+    let record = record.map_err(|e| cannot(e.at(Path::new(path))))?;
+    session.load(&record, n.saturating_sub(1)).map_err(|(n, why)| format!("cannot load file: move {n}: {why}"))?;
+    Ok(String::new())
 }
 
 fn vertices(points: impl Iterator<Item = Point>, size: Size) -> String {

@@ -331,7 +331,7 @@ fn passes_when_only_eyes_are_left() {
 
 #[test]
 fn resigns_only_when_it_is_clear() {
-    let lost = || Liking { moves: vec!["C3", "C4", "C5", "D3"], win: 0.01, lead: -30.0, ..Liking::default() };
+    let lost = || Liking { moves: vec!["C3", "C4", "C5", "D3"], win: 0.01, lead: -30.0 };
     check(
         lost(),
         "> boardsize 9
@@ -354,4 +354,37 @@ fn resigns_only_when_it_is_clear() {
          > genmove b
          = C4|",
     );
+}
+
+#[test]
+fn records_are_loaded() {
+    let path = std::env::temp_dir().join(format!("edgezero-load-{}.sgf", std::process::id()));
+    std::fs::write(&path, "(;SZ[5]KM[3]RU[Japanese]AB[aa][bb]PL[W];W[cc];B[dd];W[dd])").unwrap();
+    let path = path.to_str().unwrap();
+    check(
+        Liking::default(),
+        &format!(
+            "> loadsgf {path}
+             ? cannot load file: move 3: occupied point|
+             > get_komi
+             = 7.5|
+             > loadsgf {path} 3
+             = |
+             > get_komi
+             = 3|
+             > play w d2
+             ? illegal move|
+             > undo
+             = |
+             > undo
+             = |
+             > undo
+             ? cannot undo|
+             > loadsgf {path} 0
+             ? Could not parse move number: '0'|
+             > loadsgf /no/such.sgf
+             ? cannot load file: /no/such.sgf: No such file or directory (os error 2)|"
+        ),
+    );
+    std::fs::remove_file(path).unwrap();
 }
