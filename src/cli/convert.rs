@@ -4,10 +4,10 @@ use super::Context;
 use super::out::outln;
 use super::progress::Progress;
 use crate::base::{Error, Result};
-use crate::corpus::{Conversion, ConvertConfig, convert};
+use crate::corpus::{Conversion, ConvertConfig, convert, is_current};
 use crate::shard::Manifest;
 use argh::FromArgs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Convert game records (SGF files, folders of them) into shards for training.
 ///
@@ -41,18 +41,35 @@ pub(super) fn run(args: ConvertArgs, ctx: &Context) -> Result<()> {
         ..defaults.clone()
     };
     config.check().map_err(|bad| Error::call("convert", bad.what))?;
-    let job = Conversion {
-        paths: &args.paths,
-        out: &args.out,
-        config: &config,
-        ram_budget_bytes: ctx.profile.ram_budget_bytes(),
-        stop: &ctx.stop,
-    };
+    let (manifest, seconds) = convert_with_progress(&args.paths, &args.out, &config, ctx)?;
+    summary(&args, &manifest, seconds)
+}
+
+/// Makes the shards in `out` anew unless they are of just these records; says what it does.
+pub(super) fn refresh(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<()> {
+    if is_current(paths, out, config)? {
+        log::info!("shards: {} is up to date", out.display());
+        return Ok(());
+    }
+    let (manifest, seconds) = convert_with_progress(paths, out, config, ctx)?;
+    let report = &manifest.report;
+    log::info!(
+        "shards: {} positions={} games={} refused={} seconds={seconds:.1}",
+        out.display(),
+        report.positions,
+        report.games_accepted,
+        report.games_refused
+    );
+    Ok(())
+}
+
+fn convert_with_progress(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<(Manifest, f64)> {
+    let job = Conversion { paths, out, config, ram_budget_bytes: ctx.profile.ram_budget_bytes(), stop: &ctx.stop };
     let mut progress = Progress::new("convert");
     let manifest = convert(&job, &mut |p| {
         progress.show(p.bytes_done, p.bytes_total, &[("games", p.games), ("positions", p.positions)]);
     })?;
-    summary(&args, &manifest, progress.finish())
+    Ok((manifest, progress.finish()))
 }
 
 fn summary(args: &ConvertArgs, manifest: &Manifest, seconds: f64) -> Result<()> {

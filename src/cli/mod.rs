@@ -8,13 +8,19 @@ mod out;
 mod progress;
 
 mod convert;
+mod inspect;
 mod profiles;
+mod train;
 mod verify;
+mod replay;
 
 commands! {
     Convert(convert::ConvertArgs) = convert::run,
+    Inspect(inspect::InspectArgs) = inspect::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
+    Train(train::TrainArgs) = train::run,
     Verify(verify::VerifyArgs) = verify::run,
+    Replay(replay::ReplayArgs) = replay::run,
 }
 
 use crate::base::signal::Stop;

@@ -50,6 +50,27 @@ impl Progress {
         }
     }
 
+    /// `done` of `total` steps with named values, as they come: the caller knows how often.
+    pub(super) fn show_values(&self, done: u64, total: u64, seconds_left: f64, values: &[(&str, String)]) {
+        let values: Vec<String> = values.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(format!("{}, {} left", values.join(" "), clock(seconds_left)));
+            }
+            None => log::info!("{}: step={done} of={total} {} left_s={seconds_left:.0}", self.name, values.join(" ")),
+        }
+    }
+
+    /// A line of its own, above the bar.
+    pub(super) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => log::info!("{line}"),
+        }
+    }
+
     /// Takes the bar away and gives the seconds since the start.
     pub(super) fn finish(self) -> f64 {
         if let Some(bar) = self.bar {

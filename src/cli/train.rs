@@ -1,12 +1,12 @@
 //! `edgezero train`: records to shards where they changed, then a run.
 
-use super::Context;
 use super::out::outln;
-use super::progress::Bar;
+use super::progress::Progress;
+use super::{Backend, Context};
 use crate::base::{Error, Result};
 use crate::compute::cpu::CpuOps;
 use crate::compute::{Losses, Ops};
-use crate::corpus::{self, ConvertConfig};
+use crate::corpus::ConvertConfig;
 use crate::device::peak_rss_bytes;
 use crate::profile::Profile;
 use crate::shard::Dataset;
@@ -14,7 +14,6 @@ use crate::train::{self, Event, Job, METRICS_NAME, Start, TrainConfig, Validatio
 use argh::FromArgs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Learns a policy and value net from game records. All defaults come from the profile.
 #[derive(FromArgs)]
@@ -97,7 +96,9 @@ fn set<T: Clone>(to: &mut T, option: &Option<T>) {
 
 pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
     let config = args.config(&ctx.profile)?;
-    ctx.require_cpu("train")?;
+    if matches!(ctx.backend, Backend::Cuda | Backend::TensorRt) {
+        return Err(Error::new("--backend", "this build trains on the CPU only").hint("--backend cpu"));
+    }
     let shards = match &args.shards {
         Some(dir) => dir.clone(),
         None => make_shards(&config, ctx)?,
@@ -144,7 +145,7 @@ fn shards_dir(sgf_dir: &Path) -> PathBuf {
 
 fn train_on(ops: CpuOps, job: &Job<'_>) -> Result<()> {
     let config = job.config;
-    let plan = train::plan(job, ops.scratch_bytes() as u64)?;
+    let plan = train::plan(job, &ops)?;
     log::info!(
         "train net={} params={} board={}x{} positions={} games={} held_out={} batch={} steps_per_epoch={} device={:?} memory_mib={}",
         config.net,
@@ -159,9 +160,10 @@ fn train_on(ops: CpuOps, job: &Job<'_>) -> Result<()> {
         ops.describe(),
         plan.bytes >> 20,
     );
-    let mut bar = Bar::steps();
-    let summary = train::run(ops, job, plan, &mut |event| show(&mut bar, event))?;
-    bar.finish();
+    let progress = Progress::new("train");
+    let summary = train::run(ops, job, plan, &mut |event| show(&progress, event));
+    progress.finish();
+    let summary = summary?;
     if let (Some(before), Some(after)) = (&summary.before, &summary.after) {
         outln!("validation before: {}", accuracy(before))?;
         outln!("validation after:  {}", accuracy(after))?;
@@ -180,25 +182,27 @@ fn train_on(ops: CpuOps, job: &Job<'_>) -> Result<()> {
     outln!("metrics: {}", job.out.join(METRICS_NAME).display())
 }
 
-fn show(bar: &mut Bar, event: &Event) {
+fn show(progress: &Progress, event: &Event) {
     match event {
-        Event::Report(r) => {
-            let steps_left = r.total_steps - r.step;
-            let per_step = r.losses.n as f64 / r.positions_per_second.max(1e-9) / 1.0;
-            let left = Duration::from_secs_f64(steps_left as f64 * per_step / report_steps(r).max(1.0));
-            bar.advance(r.step, r.total_steps, left, &[
+        Event::Report(r) => progress.show_values(
+            r.step,
+            r.total_steps,
+            r.seconds_left(),
+            &[
                 ("epoch", format!("{:.2}", r.epoch)),
-                ("positions/s", format!("{:.0}", r.positions_per_second)),
+                ("positions_per_s", format!("{:.0}", r.positions_per_second)),
                 ("waiting", format!("{:.0}%", 100.0 * r.waiting_share)),
-                ("rate", format!("{:.2e}", r.learning_rate)),
+                ("rate", format!("{:.1e}", r.learning_rate)),
                 ("loss", format!("{:.3}", r.losses.total_mean())),
                 ("policy", format!("{:.3}", r.losses.policy_mean())),
                 ("top1", format!("{:.1}%", 100.0 * r.losses.policy_top1())),
                 ("value", format!("{:.3}", r.losses.value_mean())),
-            ]);
+            ],
+        ),
+        Event::Validation(v) => {
+            progress.say(&format!("validation: step={} epoch={:.2} {}", v.step, v.epoch, key_values(&v.losses)));
         }
-        Event::Validation(v) => bar.say(&format!("validation step={} epoch={:.2} {}", v.step, v.epoch, key_values(&v.losses))),
-        Event::Checkpoint { step, path } => log::debug!("checkpoint step={step} path={}", path.display()),
+        Event::Checkpoint { step, path } => log::debug!("checkpoint: step={step} path={}", path.display()),
     }
 }
 

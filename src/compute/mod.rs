@@ -440,12 +440,15 @@ pub trait Ops: Send + Sync {
         second: Option<&mut Self::Buf>,
     );
 
+    /// Sum of the squares of the first `len` elements.
+    fn sum_of_squares(&self, len: usize, values: &Self::Buf) -> f64;
+
+    /// Multiplies the first `len` elements by `factor`.
+    fn scale(&self, len: usize, factor: f32, values: &mut Self::Buf);
+
+    /// Bytes of scratch memory held at most for convolutions up to the depth of `shape`.
+    fn scratch_bytes(&self, shape: ConvShape) -> usize;
+
     /// `average = keep * average + (1 - keep) * values` on the first `len` elements.
     fn average(&self, len: usize, keep: f32, values: &Self::Buf, average: &mut Self::Buf);
-
-    /// The sum of the squares of the first `len` elements.
-    fn sum_of_squares(&self, len: usize, buf: &Self::Buf) -> f64;
-
-    /// Multiplies the first `len` elements.
-    fn scale(&self, len: usize, factor: f32, buf: &mut Self::Buf);
 }

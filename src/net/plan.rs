@@ -31,29 +31,49 @@ impl Extent {
             Extent::Points(c) | Extent::Vector(c) => c,
         }
     }
-
-    /// Elements of `n` boards in arrays of `len * len`.
-    pub fn elements(self, n: usize, len: usize) -> usize {
-        match self {
-            Extent::Points(c) => n * len * len * c,
-            Extent::Vector(c) => n * c,
-        }
-    }
 }
 
 /// One operation with its layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    Conv { conv: Conv, x: Slot, y: Slot, store: Store },
-    Matmul { matmul: Matmul, x: Slot, y: Slot },
+    Conv {
+        conv: Conv,
+        x: Slot,
+        y: Slot,
+        store: Store,
+    },
+    Matmul {
+        matmul: Matmul,
+        x: Slot,
+        y: Slot,
+    },
     /// `saved_at`: place in the numbers kept of norms.
-    NormAct { norm: Norm, saved_at: usize, x: Slot, y: Slot },
-    Pool { kind: PoolKind, x: Slot, y: Slot },
-    BiasAct { bias: Bias, x: Slot, y: Slot },
+    NormAct {
+        norm: Norm,
+        saved_at: usize,
+        x: Slot,
+        y: Slot,
+    },
+    Pool {
+        kind: PoolKind,
+        x: Slot,
+        y: Slot,
+    },
+    BiasAct {
+        bias: Bias,
+        x: Slot,
+        y: Slot,
+    },
     /// `y += x` at every point.
-    Broadcast { x: Slot, y: Slot },
+    Broadcast {
+        x: Slot,
+        y: Slot,
+    },
     /// `y = x`, and `x` is not changed by what is added to `y`.
-    Copy { x: Slot, y: Slot },
+    Copy {
+        x: Slot,
+        y: Slot,
+    },
 }
 
 impl Step {
@@ -147,8 +167,7 @@ impl Plan {
         let outputs = b.network(arch);
         let Builder { steps, extents, saved_len } = b;
         let readers = |slot: Slot| steps.iter().filter(|s| s.slots().0 == slot).count();
-        let in_place: Vec<bool> =
-            steps.iter().map(|s| matches!(s, Step::NormAct { x, .. } if readers(*x) == 1)).collect();
+        let in_place: Vec<bool> = steps.iter().map(|s| matches!(s, Step::NormAct { x, .. } if readers(*x) == 1)).collect();
         let mut remade_by = vec![None; extents.len()];
         let (values, grads) = match purpose {
             Purpose::Infer => (infer_homes(&steps, &extents, outputs), Homes::default()),
@@ -169,15 +188,6 @@ impl Plan {
         let homes = self.values.storages.iter().chain(&self.grads.storages);
         // the mask and its sums are beside
         homes.map(|s| s.elements(n, len)).sum::<usize>() + self.saved_len + n * len * len + n
-    }
-
-    /// The convolution that needs most scratch memory.
-    pub fn deepest(&self) -> Option<ConvShape> {
-        let convs = self.steps.iter().filter_map(|s| match s {
-            Step::Conv { conv, .. } => Some(conv_shape(conv, 1, 1)),
-            _ => None,
-        });
-        convs.max_by_key(|s| s.weights())
     }
 }
 

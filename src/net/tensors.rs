@@ -1,12 +1,14 @@
 //! Our own net files: safetensors with the arch in the metadata.
 
-use super::{Arch, Net, katago};
+use super::{Arch, Layout, Net};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+/// The one entry of the file's metadata: a JSON object of the entries below and the caller's.
+pub const METADATA_KEY: &str = "edgezero";
 /// Key of the arch (JSON) in the metadata.
 pub const ARCH_KEY: &str = "edgezero.arch";
 /// Key of the net's name in the metadata.
@@ -20,34 +22,10 @@ pub type Named<'a> = (String, Vec<usize>, &'a [f32]);
 impl Net {
     /// Every tensor of parameters and statistics with its name and shape, in the order of the layout.
     pub fn tensors(&self) -> Vec<Named<'_>> {
-        let params = self.layout.params.iter().map(|i| (i.name.clone(), i.shape.clone(), &self.params[i.offset..i.offset + i.len]));
+        let params =
+            self.layout.params.iter().map(|i| (i.name.clone(), i.shape.clone(), &self.params[i.offset..i.offset + i.len]));
         let stats = self.layout.stats.iter().map(|i| (i.name.clone(), vec![i.len], &self.stats[i.offset..i.offset + i.len]));
         params.chain(stats).collect()
-    }
-
-    /// Replaces all parameters and statistics by what `tensor` gives for their names and shapes.
-    pub fn load_tensors(&mut self, mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
-        let mut checked = |name: &str, shape: &[usize], to: &mut [f32]| {
-            let values = tensor(name, shape)?;
-            if values.len() != to.len() || values.iter().any(|x| !x.is_finite()) {
-                let what = format!("{} numbers, expected {} finite ones", values.len(), to.len());
-                return Err(Error::new(format!("tensor '{name}'"), what));
-            }
-            to.copy_from_slice(&values);
-            Ok(())
-        };
-        for i in &self.layout.params {
-            checked(&i.name, &i.shape, &mut self.params[i.offset..i.offset + i.len])?;
-        }
-        for i in &self.layout.stats {
-            checked(&i.name, &[i.len], &mut self.stats[i.offset..i.offset + i.len])?;
-        }
-        Ok(())
-    }
-
-    /// The bytes of a file in the format that the name asks for: `.safetensors`, or KataGo's `.bin.gz`.
-    pub fn to_file_bytes(&self, path: &Path) -> Result<Vec<u8>> {
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) { to_bytes(self) } else { katago::to_bytes(path, self) }
     }
 
     /// What [`Decoded::net`] needs besides the tensors.
@@ -57,15 +35,18 @@ impl Net {
     }
 }
 
-/// A safetensors file of named tensors. Same input, same bytes.
+/// A safetensors file of named tensors. Same input, same bytes: all metadata goes into one entry as JSON with sorted keys,
+/// because the order of several would follow the hasher.
 pub fn encode(tensors: &[Named<'_>], metadata: HashMap<String, String>) -> Result<Vec<u8>> {
     let views = tensors.iter().map(|(name, shape, values)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
         view.map(|v| (name.as_str(), v)).map_err(|e| Error::new(name, e))
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| Error::new("net file", e))?;
-    Ok(bytes)
+    let sorted: BTreeMap<String, String> = metadata.into_iter().collect();
+    let text = serde_json::to_string(&sorted).map_err(|e| Error::new("net file", e))?;
+    let metadata = HashMap::from([(METADATA_KEY.to_string(), text)]);
+    safetensors::serialize(views, Some(metadata)).map_err(|e| Error::new("net file", e))
 }
 
 /// A net as the bytes of a file.
@@ -86,7 +67,11 @@ impl<'a> Decoded<'a> {
         let broken = |e: safetensors::SafeTensorError| Error::new(place, format!("no sound safetensors file: {e}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
-        Ok(Decoded { place, metadata: header.metadata().clone().unwrap_or_default(), tensors })
+        let foreign = |what: String| Error::new(place, format!("{what}: not a net of edgezero"));
+        let entry = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
+        let entry = entry.ok_or_else(|| foreign(format!("no '{METADATA_KEY}' in its metadata")))?;
+        let metadata = serde_json::from_str(entry).map_err(|e| foreign(format!("its metadata: {e}")))?;
+        Ok(Decoded { place, metadata, tensors })
     }
 
     /// An entry of the metadata.
@@ -129,13 +114,24 @@ impl<'a> Decoded<'a> {
             return Err(missing(&s.name));
         }
         let (mut params, mut stats) = (vec![0.0; layout.params_len()], vec![0.0; layout.stats_len()]);
+        self.fill(&layout, "", &mut params, &mut stats)?;
+        Net::new(self.place, self.meta(NAME_KEY)?, arch, params, stats)
+    }
+
+    /// Copies the tensors called `prefix` and a name of the net into the net.
+    pub fn load_into(&self, prefix: &str, net: &mut Net) -> Result<()> {
+        let Net { layout, params, stats, .. } = net;
+        self.fill(layout, prefix, params, stats)
+    }
+
+    fn fill(&self, layout: &Layout, prefix: &str, params: &mut [f32], stats: &mut [f32]) -> Result<()> {
         for p in &layout.params {
-            self.tensor(&p.name, &p.shape, &mut params[p.offset..p.offset + p.len])?;
+            self.tensor(&format!("{prefix}{}", p.name), &p.shape, &mut params[p.offset..p.offset + p.len])?;
         }
         for s in &layout.stats {
-            self.tensor(&s.name, &[s.len], &mut stats[s.offset..s.offset + s.len])?;
+            self.tensor(&format!("{prefix}{}", s.name), &[s.len], &mut stats[s.offset..s.offset + s.len])?;
         }
-        Net::new(self.place, self.meta(NAME_KEY)?, arch, params, stats)
+        Ok(())
     }
 }
 

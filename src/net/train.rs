@@ -30,7 +30,7 @@ impl Batch<'_> {
 
 /// Bytes that [`TrainNet::new`] allocates: tensors and their gradients, parameters, their gradients, statistics.
 /// What an optimiser keeps comes on top, and the backend's scratch memory
-/// ([`CpuOps::scratch_bytes`](crate::compute::cpu::CpuOps::scratch_bytes)).
+/// ([`Ops::scratch_bytes`]).
 pub fn train_bytes(arch: &Arch, n_max: usize, len_max: usize) -> usize {
     let plan = Plan::new(arch, Purpose::Train);
     let layout = arch.clone().place();
@@ -113,6 +113,11 @@ impl<O: Ops> TrainNet<O> {
     /// The backend.
     pub fn ops(&self) -> &O {
         &self.ops
+    }
+
+    /// Gives the backend back.
+    pub fn into_ops(self) -> O {
+        self.ops
     }
 
     /// Learned numbers.

@@ -62,8 +62,7 @@ impl<'a> Collection<'a> {
     }
 
     /// The next game, or why it could not be read. A file without any game gives one error.
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Option<Result<Game<'_>, GameError>> {
+    pub fn next_game(&mut self) -> Option<Result<Game<'_>, GameError>> {
         if self.done {
             return None;
         }
@@ -161,7 +160,7 @@ impl<'a> Game<'a> {
     }
 
     /// SZ: columns and rows, 1 to 52.
-    pub fn len(&self) -> Result<(usize, usize), GameError> {
+    pub fn sides(&self) -> Result<(usize, usize), GameError> {
         let Some(value) = self.root_bytes(b"SZ") else {
             return Ok((19, 19));
         };
@@ -173,22 +172,27 @@ impl<'a> Game<'a> {
             Some(colon) => side(&value[..colon]).zip(side(&value[colon + 1..])),
             None => side(value).map(|len| (len, len)),
         };
-        sides.ok_or_else(|| self.error(0, Reason::BoardSize(super::shown("SZ", value))))
+        sides.ok_or_else(|| self.root_error(b"SZ", Reason::BoardSize(super::shown("SZ", value))))
     }
 
-    /// Line and column of the first property of a node.
-    pub(super) fn place(&self, node_idx: usize) -> (u32, u32) {
+    /// Line and column of an offset in this game, both from 1.
+    pub(super) fn place(&self, at: usize) -> (u32, u32) {
         let mut lines = self.lines;
-        match self.tree.properties(node_idx).next() {
-            Some((_, at, _)) => lines.seek(self.bytes, at),
-            None => (self.line, self.column),
-        }
+        lines.seek(self.bytes, at)
     }
 
-    /// An error at the first property of a node.
-    pub(super) fn error(&self, node_idx: usize, reason: Reason) -> GameError {
-        let (line, column) = self.place(node_idx);
+    /// An error at an offset in this game.
+    pub(super) fn error(&self, at: usize, reason: Reason) -> GameError {
+        let (line, column) = self.place(at);
         GameError { game_idx: self.game_idx, line, column, reason }
+    }
+
+    /// An error at a value of the root, or at the game's start if that is absent.
+    pub(super) fn root_error(&self, name: &[u8], reason: Reason) -> GameError {
+        match self.tree.first(0, name) {
+            Some(value) => self.error(value.start, reason),
+            None => GameError { game_idx: self.game_idx, line: self.line, column: self.column, reason },
+        }
     }
 }
 
@@ -269,5 +273,106 @@ impl Lines {
         }
         let column = (at.max(self.line_start) - self.line_start + 1).min(u32::MAX as usize);
         (self.line, column as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(file: &[u8]) -> Vec<String> {
+        let mut collection = Collection::new(file);
+        let mut all = Vec::new();
+        while let Some(game) = collection.next_game() {
+            all.push(match game {
+                Ok(game) => format!("{}:{}: {} nodes", game.line, game.column, game.tree.len()),
+                Err(err) => err.to_string(),
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn a_bad_game_costs_only_itself() {
+        let cases: [(&str, &[&str]); 9] = [
+            ("", &["game 1, line 1, column 1: empty file"]),
+            ("Dear all,\n(see below) hello", &["game 1, line 1, column 1: no game tree"]),
+            ("\x1f", &["game 1, line 1, column 1: no game tree"]),
+            ("<html>", &["game 1, line 1, column 1: no game tree, this looks like HTML or XML"]),
+            ("(;B[aa];W[bb])))) (;)", &["1:1: 2 nodes", "1:19: 1 nodes"]),
+            (
+                "(;B[aa])\n\n(;B[aa]](;W[bb]))\n(;B[aa])",
+                &["1:1: 1 nodes", "game 2, line 3, column 8: byte ']' outside a value", "4:1: 1 nodes"],
+            ),
+            ("(;B[aa]\n(;FF[4];B[aa])", &["1:1: 1 nodes", "2:1: 2 nodes"]),
+            ("(;B[aa]) (;FF[4]SZ[9]", &["1:1: 1 nodes", "game 2, line 1, column 22: unexpected end"]),
+            ("(FF[4]\r\n;B[aa])", &["1:1: 2 nodes"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(told(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn text_in_any_character_set() {
+        let cases: [(&str, &[u8], &str); 10] = [
+            ("utf-8", "(;PB[井山裕太];B[aa])".as_bytes(), "井山裕太"),
+            ("sjis", b"(;CA[Shift_JIS]PB[\x95\x5c\x83\x5c];B[aa])", "表ソ"),
+            ("sjis, CA after the name", b"(;PB[\x8f\xac\x97\xd1];CA[x])(;PB[\x83\x5d\x83\x5d]CA[Shift_JIS];B[aa])", "小林"),
+            ("big5", b"(;CA[Big5]PB[\xb3\x5c\xa5\x5c];B[aa])", "許功"),
+            ("gb18030", b"(;CA[GB2312]PB[\x8f\x88];B[aa])", "張"),
+            ("iso-2022-jp", b"(;CA[ISO-2022-JP]PB[\x1b$B%]\x1b(B];B[aa])", "ポ"),
+            ("utf-16", b"\xff\xfe(\0;\0P\0B\0[\0\xe4\x53]\0)\0", "古"),
+            ("latin", b"(;PB[M\xfcller];B[aa])", "Müller"),
+            ("cut utf-8", b"(;CA[UTF-8]PB[\xe4\xba\x95\xe5\xb1\xb1\xe8\xa3\x95\xe5\xa4\xaa\xe4\xba];B[aa])", "井山裕太\u{fffd}"),
+            ("utf-8 called latin", "(;CA[ISO-8859-1]PB[Škerda];B[aa])".as_bytes(), "Škerda"),
+        ];
+        for (name, file, expected) in cases {
+            let mut collection = Collection::new(file);
+            let game = collection.next_game().unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
+            if name == "gb18030" {
+                assert_eq!(game.root_text(b"PB").map(|t| t.chars().count()), Some(1), "{name}");
+                continue;
+            }
+            let text = game.root_text(b"PB").unwrap();
+            assert_eq!(text, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn simple_text_loses_escapes_and_breaks() {
+        let cases = [
+            (r"Back\\slash \] \:", r"Back\slash ] :"),
+            ("soft\\\nbreak, soft\\\r\nbreak", "softbreak, softbreak"),
+            ("two\nlines\r\n\tand more ", "two lines and more"),
+            ("\\", ""),
+        ];
+        for (raw, expected) in cases {
+            assert_eq!(simple_text(raw), expected, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let cases = [("", "none"), ("19", "19x19"), (" 9 ", "9x9"), ("19:13", "19x13"), ("52", "52x52"), ("1", "1x1")];
+        let bad = ["0", "-9", "+9", "53", "19x19", "19:", ":19", "9:9:9", "99999999999999999999", "nineteen", "1\u{669}"];
+        for (sz, expected) in cases.into_iter().chain(bad.map(|sz| (sz, "bad"))) {
+            let file = if expected == "none" { "(;)".to_string() } else { format!("(;SZ[{sz}])") };
+            let mut collection = Collection::new(file.as_bytes());
+            let got = match collection.next_game().unwrap().unwrap().sides() {
+                Ok((w, h)) => format!("{w}x{h}"),
+                Err(_) => "bad".to_string(),
+            };
+            assert_eq!(got, if expected == "none" { "19x19" } else { expected }, "SZ[{sz}]");
+        }
+    }
+
+    #[test]
+    fn lines_of_all_kinds() {
+        let text = b"a\nb\r\nc\n\rd\re\n\nf";
+        let mut lines = Lines::START;
+        let places: Vec<_> = b"abcdef".iter().map(|c| lines.seek(text, text.iter().position(|b| b == c).unwrap())).collect();
+        assert_eq!(places, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (7, 1)]);
+        assert_eq!(lines.seek(text, 0), (1, 1), "back to the start");
     }
 }

@@ -1,6 +1,7 @@
 //! A game of Go as the rest of the house wants it: size, steps, komi, result, players.
 
 use super::collection::{Collection, Game, trim};
+use super::tree::padded;
 use super::{GameError, GameResult, MOVES_MAX, RECTANGLE_POINTS_MAX, Reason, SGF_LEN_MAX, komi, shown};
 use crate::go::{Color, Move, Point, Size};
 
@@ -97,10 +98,11 @@ impl GameRecord {
     /// Reads a game of Go on a board we play.
     pub fn read(game: &Game<'_>) -> Result<GameRecord, GameError> {
         if game.kind() != 1 {
-            return Err(game.error(0, Reason::OtherGame(game.kind())));
+            return Err(game.root_error(b"GM", Reason::OtherGame(game.kind())));
         }
-        let (w, h) = game.len()?;
-        let size = Size::new(w, h).ok_or_else(|| game.error(0, Reason::BoardSize(format!("{w}x{h} is not played here"))))?;
+        let (w, h) = game.sides()?;
+        let size =
+            Size::new(w, h).ok_or_else(|| game.root_error(b"SZ", Reason::BoardSize(format!("{w}x{h} is not played here"))))?;
         let mut record = GameRecord::new(size);
         (record.game_idx, record.line, record.column) = (game.game_idx, game.line, game.column);
         record.read_root(game);
@@ -132,7 +134,7 @@ impl GameRecord {
 /// `bytes` is the whole content of the file, in any character set. Whether the moves are legal is not looked at.
 pub fn games(bytes: &[u8]) -> impl Iterator<Item = Result<GameRecord, GameError>> {
     let mut collection = Collection::new(bytes);
-    std::iter::from_fn(move || collection.next().map(|game| game.and_then(|game| GameRecord::read(&game))))
+    std::iter::from_fn(move || collection.next_game().map(|game| game.and_then(|game| GameRecord::read(&game))))
 }
 
 /// What a node of the main line holds, on boards of any size: columns and rows from 0, from the top left.
@@ -151,7 +153,6 @@ pub(super) enum RawStep {
     Move {
         color: Color,
         mv: RawMove,
-        at: usize,
     },
 }
 
@@ -164,49 +165,71 @@ pub(super) enum RawMove {
     Bad(String),
 }
 
+/// Where a step stands.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) node_idx: usize,
+    /// Offset of its value, or of its property.
+    pub(super) at: usize,
+}
+
 /// Tells the steps of the main line to `tell`, which ends it by an error. Memory: none.
 pub(super) fn main_line<F>(game: &Game<'_>, w: usize, h: usize, mut tell: F) -> Result<(), GameError>
 where
-    F: FnMut(usize, RawStep) -> Result<(), Reason>,
+    F: FnMut(Place, RawStep) -> Result<(), Reason>,
 {
     let mut rectangle_points = 0;
     for node_idx in game.tree.main_line() {
-        let fail = |reason| game.error(node_idx, reason);
-        let mut in_setup = false;
-        for (name, stone) in [(b"AB", Some(Color::Black)), (b"AW", Some(Color::White)), (b"AE", None)] {
-            for (_, _, property_idx) in game.tree.properties(node_idx).filter(|p| p.0 == super::tree::padded(name)) {
-                if !in_setup {
-                    tell(node_idx, RawStep::SetupNode).map_err(fail)?;
-                    in_setup = true;
-                }
-                for value in game.tree.values(property_idx) {
-                    let rectangle = setup_points(&game.bytes[value], w, h).map_err(fail)?;
-                    if rectangle.len() > 1 {
-                        rectangle_points += rectangle.len();
-                    }
-                    if rectangle_points > RECTANGLE_POINTS_MAX {
-                        return Err(fail(Reason::TooManyPoints));
-                    }
-                    for (x, y) in rectangle.points() {
-                        tell(node_idx, RawStep::Setup { x, y, stone }).map_err(fail)?;
-                    }
-                }
-            }
-        }
-        if in_setup {
-            tell(node_idx, RawStep::SetupDone).map_err(fail)?;
-        }
-        if let Some(color) = game.tree.first(node_idx, b"PL").and_then(|v| color(&game.bytes[v])) {
-            tell(node_idx, RawStep::ToMove(color)).map_err(fail)?;
+        let mut tell = |at, step| tell(Place { node_idx, at }, step).map_err(|reason| game.error(at, reason));
+        set_up(game, node_idx, (w, h), &mut rectangle_points, &mut tell)?;
+        if let Some(value) = game.tree.first(node_idx, b"PL")
+            && let Some(color) = color(&game.bytes[value.clone()])
+        {
+            tell(value.start, RawStep::ToMove(color))?;
         }
         for (name, color) in [(b"B", Color::Black), (b"W", Color::White)] {
             if let Some(value) = game.tree.first(node_idx, name) {
-                let (at, mv) = (value.start, read_move(color, &game.bytes[value], w, h));
-                tell(node_idx, RawStep::Move { color, mv, at }).map_err(fail)?;
+                tell(value.start, RawStep::Move { color, mv: read_move(color, &game.bytes[value], w, h) })?;
             }
         }
     }
     Ok(())
+}
+
+/// AB, AW and AE of a node, in this order.
+fn set_up<F>(
+    game: &Game<'_>,
+    node_idx: usize,
+    sides: (usize, usize),
+    rectangle_points: &mut usize,
+    tell: &mut F,
+) -> Result<(), GameError>
+where
+    F: FnMut(usize, RawStep) -> Result<(), GameError>,
+{
+    let mut first = None;
+    for (name, stone) in [(b"AB", Some(Color::Black)), (b"AW", Some(Color::White)), (b"AE", None)] {
+        for (_, at, property_idx) in game.tree.properties(node_idx).filter(|p| p.0 == padded(name)) {
+            if first.is_none() {
+                first = Some(at);
+                tell(at, RawStep::SetupNode)?;
+            }
+            for value in game.tree.values(property_idx) {
+                let at = value.start;
+                let rectangle = setup_points(&game.bytes[value], sides).map_err(|reason| game.error(at, reason))?;
+                if rectangle.len() > 1 {
+                    *rectangle_points += rectangle.len();
+                }
+                if *rectangle_points > RECTANGLE_POINTS_MAX {
+                    return Err(game.error(at, Reason::TooManyPoints));
+                }
+                for (x, y) in rectangle.points() {
+                    tell(at, RawStep::Setup { x, y, stone })?;
+                }
+            }
+        }
+    }
+    first.map_or(Ok(()), |at| tell(at, RawStep::SetupDone))
 }
 
 fn read_steps(game: &Game<'_>, w: usize, h: usize) -> Result<Vec<Step>, GameError> {
@@ -214,12 +237,12 @@ fn read_steps(game: &Game<'_>, w: usize, h: usize) -> Result<Vec<Step>, GameErro
     let mut n_moves = 0;
     let mut lines = game.lines;
     let mut line_node = usize::MAX;
-    main_line(game, w, h, |node_idx, step| {
+    main_line(game, w, h, |Place { node_idx, at }, step| {
         match step {
             RawStep::SetupNode | RawStep::SetupDone => {}
             RawStep::Setup { x, y, stone } => steps.push(Step::Setup { point: Point::new(x.into(), y.into()), stone }),
             RawStep::ToMove(color) => steps.push(Step::ToMove(color)),
-            RawStep::Move { color, mv, at } => {
+            RawStep::Move { color, mv } => {
                 n_moves += 1;
                 if n_moves > MOVES_MAX {
                     return Err(Reason::TooManyMoves);
@@ -306,7 +329,7 @@ impl Rectangle {
 }
 
 /// `aa`, or `aa:cc` in any two corners. An empty value and `tt` set nothing, as servers write them for no handicap.
-fn setup_points(value: &[u8], w: usize, h: usize) -> Result<Rectangle, Reason> {
+fn setup_points(value: &[u8], (w, h): (usize, usize)) -> Result<Rectangle, Reason> {
     let bad = || Reason::BadSetup(shown("", value));
     let side = w.max(h).min(SGF_LEN_MAX) as u8;
     let (from, to) = match value.iter().position(|&b| b == b':') {
@@ -321,4 +344,75 @@ fn setup_points(value: &[u8], w: usize, h: usize) -> Result<Rectangle, Reason> {
         },
     };
     Ok(Rectangle { xs: from.0..(to.0 + 1).min(w as u8), ys: from.1..(to.1 + 1).min(h as u8) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The steps of a one-game file in one line: `+Xaa` and `-aa` set up, `X!` to move, `Xaa` moves.
+    fn steps(text: &str) -> Result<String, String> {
+        let record = games(text.as_bytes()).next().unwrap().map_err(|e| e.to_string())?;
+        let name = |p: Point| [p.x(), p.y()].map(|i| (b'a' + i as u8) as char).iter().collect::<String>();
+        let words = record.steps.iter().map(|step| match *step {
+            Step::Setup { point, stone } => {
+                format!("{}{}", stone.map_or("-".to_string(), |c| format!("+{}", c.letter())), name(point))
+            }
+            Step::ToMove(color) => format!("{}!", color.letter()),
+            Step::Move { color, mv, .. } => format!("{}{}", color.letter(), mv.point().map_or("-".to_string(), name)),
+        });
+        Ok(words.collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn steps_of_the_main_line() {
+        let cases = [
+            ("moves", "(;B[aa];W[ba](;B[tt])(;B[ca]))", "Baa Wba B-"),
+            ("passes", "(;SZ[9];B[];W[ tt ];B[\n])", "B- W- B-"),
+            ("order in a node", "(;W[dd]B[cc]PL[W]AE[ee]AW[bb]AB[aa])", "+Baa +Wbb -ee W! Bcc Wdd"),
+            ("rectangles", "(;SZ[9]AB[aa:ba][ii:hi]AW[dd:dd])", "+Baa +Bba +Bhi +Bii +Wdd"),
+            ("beside the board", "(;SZ[9]AB[ia:ka][zz][]AW[tt])", "+Bia"),
+            ("old names", "(;SiZe[9]AddBlack[aa]PLayer[black];Black[bb])", "+Baa B! Bbb"),
+        ];
+        for (name, text, expected) in cases {
+            assert_eq!(steps(text).as_deref(), Ok(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let many = "AB[aa:ss]".repeat(46);
+        let cases = [
+            ("(;SZ[9];B[aa]\n;W[a])", "game 1, line 2, column 4: move 2: bad point W[a]"),
+            ("(;SZ[9];B[jj])", "game 1, line 1, column 11: move 1: off the board B[jj]"),
+            ("(;SZ[9];B[a\x1b])", "game 1, line 1, column 11: move 1: bad point B[a\\x1b]"),
+            ("(;SZ[9]AB[a])", "game 1, line 1, column 11: bad point [a] in the set-up"),
+            ("(;SZ[9]AB[aa:])", "game 1, line 1, column 11: bad point [aa:] in the set-up"),
+            ("(;SZ[0])", "game 1, line 1, column 6: board size SZ[0]"),
+            ("(;SZ[21];B[tt])", "game 1, line 1, column 6: board size 21x21 is not played here"),
+            ("(;GM[19]SZ[x])", "game 1, line 1, column 6: GM[19] is not Go"),
+            (&format!("(;{many})"), "game 1, line 1, column 411: too many points in compressed lists, at most 16384"),
+            (&format!("(;{})", ";B[]".repeat(MOVES_MAX + 1)), "game 1, line 1, column 65542: too many moves, at most 16384"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(steps(text).as_ref().map_err(String::as_str), Err(expected), "{}", &text[..text.len().min(40)]);
+        }
+    }
+
+    #[test]
+    fn what_the_root_says() {
+        let text = "\n(;SZ[9]PB[a]PW[]BR[6d]KM[375]RE[W+R]RU[Chinese]HA[2]DT[2001-01-01]EV[\u{56f2}];B[aa];\nW[bb])";
+        let game = games(text.as_bytes()).next().unwrap().unwrap();
+        assert_eq!((game.line, game.column, game.n_moves()), (2, 1, 2));
+        assert_eq!((game.players.clone(), game.ranks.clone()), ([Some("a".into()), None], [Some("6d".into()), None]));
+        assert_eq!((game.komi, game.komi_raw.as_deref(), game.handicap), (Some(7.5), Some("375"), Some(2)));
+        assert_eq!((game.result.text().as_str(), game.result_raw.as_deref()), ("W+R", Some("W+R")));
+        assert_eq!((game.rules.as_deref(), game.date.as_deref()), (Some("Chinese"), Some("2001-01-01")));
+        assert_eq!((game.event.as_deref(), game.charset.as_deref()), (Some("\u{56f2}"), Some("UTF-8")));
+        assert!(matches!(game.steps[1], Step::Move { line: 3, column: 3, .. }), "{:?}", game.steps[1]);
+        for (ha, expected) in [("0", Some(0)), ("-1", None), ("400", None), ("abc", None), ("", None)] {
+            let game = games(format!("(;SZ[9]HA[{ha}])").as_bytes()).next().unwrap().unwrap();
+            assert_eq!(game.handicap, expected, "HA[{ha}]");
+        }
+    }
 }

@@ -4,17 +4,21 @@
 //! independent check of [`crate::go`]. Legal is what every rule set allows: an empty point of the board, no suicide,
 //! no immediate retake of a ko. Set-up comes before the move of its node and forgets the ko.
 
+mod board;
+
+use self::board::PlainBoard;
 use super::collection::Game;
 use super::record::{RawMove, RawStep, main_line};
 use super::result::{PlainMargin, Winner, plain};
 use super::{GameError, komi};
-use crate::base::rng::mix;
+use crate::base::Error;
 use crate::go::Color;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// One game, replayed.
 #[derive(Clone, Debug)]
@@ -137,18 +141,25 @@ impl Replay {
             illegal_at: None,
         };
         if replay.gm == 1 {
-            let (w, h) = game.len()?;
+            let (w, h) = game.sides()?;
             let mut player = Player::new(w, h);
-            main_line(game, w, h, |node_idx, step| {
+            main_line(game, w, h, |place, step| {
                 player.step(step);
                 if replay.illegal_at.is_none() && player.illegal.is_some() {
-                    replay.illegal_at = Some(game.place(node_idx));
+                    replay.illegal_at = Some(game.place(place.at));
                 }
                 Ok(())
             })?;
             replay.go = Some(player.finish());
         }
         Ok(replay)
+    }
+
+    /// The same with the game's place in its file, as an error.
+    pub fn error(&self, path: &Path) -> Option<Error> {
+        let (line, column) = self.illegal_at?;
+        let place = format!("{}:{line}:{column}", path.display());
+        Some(Error::new(place, format!("game {}: {}", self.game + 1, self.refusal()?)))
     }
 
     /// Why the game cannot be used, if it cannot: `move 5: occupied point`.
@@ -434,95 +445,62 @@ fn letter(color: Color) -> u8 {
     }
 }
 
-/// `stones[y * w + x]`: one of `.XO`.
-struct PlainBoard {
-    w: usize,
-    h: usize,
-    stones: Vec<u8>,
-    ko: Option<usize>,
-    /// The position, wide enough that no two of a game are ever taken for one.
-    hash: u128,
-}
+#[cfg(test)]
+mod tests {
+    use super::super::Collection;
+    use super::*;
 
-impl PlainBoard {
-    fn new(w: usize, h: usize) -> PlainBoard {
-        PlainBoard { w, h, stones: vec![b'.'; w * h], ko: None, hash: 0 }
+    fn replay(text: &str) -> Replay {
+        Replay::of(&Collection::new(text.as_bytes()).next_game().unwrap().unwrap(), "a.sgf").unwrap()
     }
 
-    fn set(&mut self, point: usize, stone: u8) {
-        self.hash ^= stone_hash(point, self.stones[point]) ^ stone_hash(point, stone);
-        self.stones[point] = stone;
-    }
-
-    /// The points left, right, above and below.
-    fn neighbors(&self, point: usize) -> impl Iterator<Item = Option<usize>> + use<> {
-        let (w, h, x, y) = (self.w, self.h, point % self.w, point / self.w);
-        [(x > 0).then(|| point - 1), (x + 1 < w).then(|| point + 1), (y > 0).then(|| point - w), (y + 1 < h).then(|| point + w)]
-            .into_iter()
-    }
-
-    /// The stones of the chain at a point, and how many liberties it has.
-    fn chain(&self, point: usize) -> (Vec<usize>, usize) {
-        let color = self.stones[point];
-        let mut seen = vec![false; self.stones.len()];
-        seen[point] = true;
-        let mut chain = vec![point];
-        let (mut next, mut n_liberties) = (0, 0);
-        while let Some(&stone) = chain.get(next) {
-            next += 1;
-            for p in self.neighbors(stone).flatten() {
-                if seen[p] {
-                    continue;
-                }
-                if self.stones[p] == b'.' {
-                    n_liberties += 1;
-                } else if self.stones[p] == color {
-                    chain.push(p);
-                } else {
-                    continue;
-                }
-                seen[p] = true;
-            }
+    #[test]
+    fn plays_and_refuses() {
+        let cases = [
+            ("capture", "(;SZ[2];B[aa];W[ab];B[bb])", "X..X", "", None),
+            ("occupied", "(;SZ[2];B[aa];W[aa])", "X...", "move 2: occupied point", None),
+            ("one stone suicide", "(;SZ[3]AB[ba][ab];W[aa])", ".X.X.....", "move 1: suicide", None),
+            ("many stones suicide", "(;SZ[3]AB[ca][bb][ab]AW[ba];W[aa])", ".OXXX....", "move 1: suicide", None),
+            ("ko", "(;SZ[4]AB[ba][ab][bc]AW[ca][db][cc][bb];B[cb];W[bb])", ".XO.X.XO.XO.....", "move 2: ko", None),
+            ("ko after a pass", "(;SZ[4]AB[ba][ab][bc]AW[ca][db][cc][bb];B[cb];W[];B[];W[bb])", ".XO.XO.O.XO.....", "", Some(4)),
+            ("ko after a set-up", "(;SZ[4]AB[ba][ab][bc]AW[ca][db][cc][bb];B[cb];AE[aa];W[bb])", ".XO.XO.O.XO.....", "", Some(2)),
+            ("set-up", "(;SZ[2]AB[aa]AW[ba][ab];B[bb])", "XOO.", "after move 0: set-up leaves stones without a liberty", None),
+            ("set-up takes stones", "(;SZ[2]AB[aa:ba];AE[aa]AW[bb])", ".X.O", "", None),
+            ("off the board", "(;SZ[2:3];B[ca])", "......", "move 1: off the board", None),
+            ("bad point", "(;SZ[2];B[a])", "....", "move 1: bad point", None),
+            ("large", "(;SZ[21];B[tt];W[tt])", "", "move 2: occupied point", None),
+        ];
+        for (name, text, board, refusal, superko) in cases {
+            let replay = replay(text);
+            let go = replay.go.as_ref().unwrap();
+            let got = if go.w > 19 { "" } else { go.board.as_str() };
+            assert_eq!((got, replay.refusal().unwrap_or_default().as_str(), go.superko), (board, refusal, superko), "{name}");
         }
-        (chain, n_liberties)
     }
 
-    /// Plays a stone and tells how many it took.
-    fn play(&mut self, point: usize, stone: u8) -> Result<usize, Illegal> {
-        if self.stones[point] != b'.' {
-            return Err(Illegal::Occupied);
-        }
-        if self.ko == Some(point) {
-            return Err(Illegal::Ko);
-        }
-        let other = if stone == b'X' { b'O' } else { b'X' };
-        self.set(point, stone);
-        let (mut n_taken, mut last_taken) = (0, None);
-        for p in self.neighbors(point).flatten() {
-            if self.stones[p] != other {
-                continue;
-            }
-            let (chain, n_liberties) = self.chain(p);
-            if n_liberties == 0 {
-                n_taken += chain.len();
-                last_taken = chain.last().copied();
-                chain.iter().for_each(|&taken| self.set(taken, b'.'));
-            }
-        }
-        let (own, n_liberties) = self.chain(point);
-        if n_liberties == 0 {
-            self.set(point, b'.');
-            return Err(Illegal::Suicide);
-        }
-        self.ko = last_taken.filter(|_| n_taken == 1 && own.len() == 1 && n_liberties == 1);
-        Ok(n_taken)
+    #[test]
+    fn tells_people_and_programs() {
+        let replay = replay("(;SZ[3]PB[a\x1b]PW[\u{9b}]KM[6.5]RE[W+2];B[bb]\n;W[bb])");
+        let drawing = replay.drawing();
+        let expected =
+            "a.sgf game 1: 3x3, 2 moves, a\u{fffd} - \u{fffd}, komi 6.5, result W+2, captures 0 0, move 2: occupied point
+  3 . . .
+  2 . X .
+  1 . . .
+    A B C
+";
+        assert_eq!(drawing, expected);
+        let json = replay.json();
+        assert!(json.contains(r#""illegal":[2,"occupied"],"superko":null"#) && json.contains(r#""margin":2.0"#), "{json}");
+        assert!(json.contains("a\\u001b") && json.contains("\\u009b") && !json.contains('\u{9b}'), "{json}");
+        let err = replay.error(Path::new("dir/a.sgf")).unwrap();
+        assert_eq!(err.to_string(), "dir/a.sgf:2:4: game 1: move 2: occupied point");
     }
-}
 
-fn stone_hash(point: usize, stone: u8) -> u128 {
-    if stone == b'.' {
-        return 0;
+    #[test]
+    fn other_games_are_only_named() {
+        let replay = replay("(;GM[3]SZ[x])");
+        assert_eq!(replay.drawing(), "a.sgf game 1: GM[3], not Go\n");
+        assert!(replay.refusal().is_none() && !replay.json().contains("board"));
     }
-    let key = 2 * (((point as u64) << 8) | u64::from(stone));
-    (u128::from(mix(key)) << 64) | u128::from(mix(key + 1))
 }

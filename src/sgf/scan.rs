@@ -121,6 +121,8 @@ pub(super) fn walk(bytes: &[u8], start: usize, pairs: Pairs, sink: &mut impl Sin
             (Token::End, _) => break (ended(state), at),
         };
     };
+    // The token at fault counts again, since it may open or close a tree.
+    lexer.pos = at;
     let end = if fault.is_none() { at } else { skip_game(&mut lexer, depth) };
     Walk { end, fault: fault.map(|reason| (at, reason)), closed: false, broken_off: false }
 }
@@ -282,4 +284,84 @@ fn two_byte_run(bytes: &[u8]) -> usize {
     }
     let run = bytes[3..].chunks(2).take_while(|pair| pair[0] > b' ' && pair[0] < 0x7f).map(<[u8]>::len).sum::<usize>();
     3 + run
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The calls of a walk in one line.
+    #[derive(Default)]
+    struct Told(String);
+
+    impl Sink for Told {
+        fn open(&mut self) {
+            self.0.push('(');
+        }
+        fn close(&mut self) {
+            self.0.push(')');
+        }
+        fn node(&mut self) {
+            self.0.push(';');
+        }
+        fn name(&mut self, name: Name, _at: usize) {
+            self.0.push_str(&super::super::name_text(name));
+        }
+        fn value(&mut self, value: Range<usize>) -> ControlFlow<()> {
+            self.0.push_str(&format!("[{}]", value.len()));
+            ControlFlow::Continue(())
+        }
+    }
+
+    #[test]
+    fn walks() {
+        let cases: [(&str, &[u8], Pairs, &str, usize); 12] = [
+            ("plain", b"(;B[aa](;W[])(;W[b]))x", Pairs::Plain, "(;B[2](;W[0])(;W[1]))", 21),
+            ("spaces and names", b"( ;\nCoPyright [x]\0 y[", Pairs::Plain, "(;CP[1]", 21),
+            ("long names", b"(;ABCDE[]KO2_x[])", Pairs::Plain, "(;...[0]KO[0])", 17),
+            ("no first ;", b"(FF[4];B[aa])", Pairs::Plain, "(;FF[1];B[2])", 13),
+            ("escapes", br"(;C[a\]b\\]N[\\\]])", Pairs::Plain, "(;C[6]N[4])", 19),
+            ("sjis", b"(;C[\x95\x5c]N[\x83\x5d])", Pairs::ShiftJis, "(;C[2]N[2])", 13),
+            ("not sjis", b"(;C[\x95\x5c]N[\x83])", Pairs::Plain, "(;C[6])", 12),
+            ("big5", b"(;C[\xa5\x5c])", Pairs::Big5, "(;C[2])", 8),
+            ("gb", b"(;C[\x81\x30\x81\x30\x81\x5d])", Pairs::Gb, "(;C[6])", 12),
+            ("iso-2022-jp", b"(;C[\x1b$B%]\x1b(B])", Pairs::Iso2022Jp, "(;C[8])", 14),
+            ("cut after a value", b"(;B[aa];W[bb]", Pairs::Plain, "(;B[2];W[2]", 13),
+            ("next game too early", b"(;B[aa]\n(;FF[4];W[bb])", Pairs::Plain, "(;B[2]", 8),
+        ];
+        for (name, bytes, pairs, expected, end) in cases {
+            let mut told = Told::default();
+            let walk = walk(bytes, 0, pairs, &mut told);
+            assert_eq!((told.0.as_str(), walk.end), (expected, end), "{name}");
+        }
+    }
+
+    #[test]
+    fn faults() {
+        let cases: [(&str, usize, Reason); 12] = [
+            ("(;B[aa", 3, Reason::UnexpectedEnd),
+            ("(;B", 3, Reason::UnexpectedEnd),
+            ("(;B[aa];", 8, Reason::UnexpectedEnd),
+            ("(;C[a\\", 3, Reason::UnexpectedEnd),
+            ("((;B[aa]))", 1, Reason::NoNode),
+            ("(;B[aa]())", 8, Reason::NoNode),
+            ("(;(;B[aa]);W[bb])", 10, Reason::NodeAfterVariations),
+            ("(;PB;B[aa])", 4, Reason::NoValue(*b"PB\0\0")),
+            ("(;[aa])", 2, Reason::NoName),
+            ("(;C[[a] b];B[aa])", 8, Reason::Junk(b'b')),
+            ("(;C[a]-;B[aa])", 6, Reason::Junk(b'-')),
+            ("(;PB[x;B[cc];W[gc])", 4, Reason::MissingBracket),
+        ];
+        for (text, at, reason) in cases {
+            let walk = walk(text.as_bytes(), 0, Pairs::Plain, &mut Told::default());
+            assert_eq!((walk.fault, walk.end), (Some((at, reason)), text.len()), "{text}");
+        }
+    }
+
+    #[test]
+    fn finds_games() {
+        assert_eq!(find_game(b"see (below) ( \n;B[aa])", 0), Some(12));
+        assert_eq!(find_game(b"(;)", 1), None);
+        assert_eq!(find_bare_game(b"see (TX) (\r\nTE[x];B[aa])", 0), Some(9));
+    }
 }

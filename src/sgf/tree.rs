@@ -236,3 +236,124 @@ impl Sink for Builder<'_> {
         ControlFlow::Continue(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tree(text: &str) -> Tree {
+        let mut tree = Tree::default();
+        let (walk, size) = measure(text.as_bytes(), 0, Pairs::Plain, StopAt::End);
+        assert!(walk.fault.is_none(), "{text}");
+        tree.read(text.as_bytes(), 0, Pairs::Plain, &size);
+        tree
+    }
+
+    #[test]
+    fn links() {
+        // node_idx:     0   1   2    3      4    5     6     7
+        let tree = tree("(;A[];B[](;C[];D[](;E[])(;F[]))(;G[])(;H[]))");
+        let links: Vec<_> = (0..tree.len()).map(|n| (tree.parent(n), tree.first_child(n), tree.next_sibling(n))).collect();
+        let expected = [
+            (None, Some(1), None),
+            (Some(0), Some(2), None),
+            (Some(1), Some(3), Some(6)),
+            (Some(2), Some(4), None),
+            (Some(3), None, Some(5)),
+            (Some(3), None, None),
+            (Some(1), None, Some(7)),
+            (Some(1), None, None),
+        ];
+        assert_eq!(links, expected);
+        assert_eq!(tree.main_line(), 0..5);
+    }
+
+    #[test]
+    fn lists_add_up() {
+        let text = "(;AB[aa][bb]C[x]AddBlack[cc])";
+        let tree = tree(text);
+        let all: Vec<&str> = tree.all(0, b"AB").map(|v| &text[v]).collect();
+        assert_eq!(all, ["aa", "bb", "cc"]);
+        assert_eq!(tree.first(0, b"W"), None);
+    }
+
+    /// A tree as nested vectors: nodes of properties, and variations after them.
+    #[derive(Clone, Debug)]
+    struct Nested {
+        nodes: Vec<Vec<(String, Vec<String>)>>,
+        variations: Vec<Nested>,
+    }
+
+    fn nested() -> impl Strategy<Value = Nested> {
+        // No name that only a root has: it would begin another game.
+        let property = ("[BDEH-RT-Z][A-Z]{0,3}", proptest::collection::vec("[a-z;()\\[ \n\u{e9}]{0,5}-", 1..3));
+        let node = proptest::collection::vec(property, 0..3);
+        let nodes = proptest::collection::vec(node, 1..4);
+        let leaf = nodes.clone().prop_map(|nodes| Nested { nodes, variations: vec![] });
+        leaf.prop_recursive(6, 40, 3, move |inner| {
+            (nodes.clone(), proptest::collection::vec(inner, 0..3)).prop_map(|(nodes, variations)| Nested { nodes, variations })
+        })
+    }
+
+    fn serialize(nested: &Nested, out: &mut String) {
+        out.push('(');
+        for node in &nested.nodes {
+            out.push_str("\n;");
+            for (name, values) in node {
+                out.push_str(name);
+                values.iter().for_each(|value| out.extend(["[", value, "] "]));
+            }
+        }
+        nested.variations.iter().for_each(|v| serialize(v, out));
+        out.push(')');
+    }
+
+    /// The subtree whose first node is `first`, back as nested vectors.
+    fn read_back(tree: &Tree, text: &str, first: usize) -> String {
+        let mut out = String::from("(");
+        let mut node = first;
+        loop {
+            out.push_str("\n;");
+            for (name, _, property) in tree.properties(node) {
+                out.push_str(&super::super::name_text(name));
+                tree.values(property).for_each(|v| out.extend(["[", &text[v], "] "]));
+            }
+            match tree.first_child(node) {
+                Some(child) if tree.next_sibling(child).is_none() => node = child,
+                children => {
+                    let mut next = children;
+                    while let Some(child) = next {
+                        out.push_str(&read_back(tree, text, child));
+                        next = tree.next_sibling(child);
+                    }
+                    break;
+                }
+            }
+        }
+        out.push(')');
+        out
+    }
+
+    /// A lone variation is the same tree as the nodes going on.
+    fn joined(mut nested: Nested) -> Nested {
+        while nested.variations.len() == 1 {
+            let only = nested.variations.remove(0);
+            nested.nodes.extend(only.nodes);
+            nested.variations = only.variations;
+        }
+        nested.variations = nested.variations.into_iter().map(joined).collect();
+        nested
+    }
+
+    proptest! {
+        #[test]
+        fn written_trees_are_read_back(nested in nested()) {
+            let mut text = String::new();
+            serialize(&nested, &mut text);
+            let mut expected = String::new();
+            serialize(&joined(nested), &mut expected);
+            prop_assert_eq!(read_back(&tree(&text), &text, 0), expected);
+        }
+    }
+}

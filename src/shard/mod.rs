@@ -9,6 +9,7 @@
 //! Invariant: a [`Record`] handed out lies in a block whose checksum was compared, and its numbers are in range.
 
 mod dataset;
+mod inspect;
 pub mod layout;
 mod manifest;
 mod reader;
@@ -18,6 +19,7 @@ mod verify;
 mod writer;
 
 pub use dataset::Dataset;
+pub use inspect::{PositionView, ShardSummary, Summary};
 pub use layout::{GameEntry, GameHash};
 pub use manifest::{MANIFEST_NAME, Manifest, Refusal, Report, ShardEntry, SizeCount, Source};
 pub use reader::Shard;

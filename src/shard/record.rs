@@ -120,6 +120,11 @@ impl<'a> Record<'a> {
         Size::new(self.bytes[0].into(), self.bytes[1].into()).expect("checked when the record was fetched")
     }
 
+    /// The last moves as the row shows them, latest first: cells, [`packed::MOVE_PASS`] or [`packed::MOVE_NONE`].
+    pub fn history(&self) -> [u16; 5] {
+        std::array::from_fn(|i| u16_at(self.bytes, 8 + 2 * i))
+    }
+
     /// Row of the shard's game table.
     pub fn game(&self) -> u32 {
         u32_at(self.target(), 0)
@@ -237,7 +242,12 @@ impl<'a> Record<'a> {
         if Size::new(w, h).is_none_or(|size| size.len_max() != self.len) {
             return Err(Fault::new(0, format!("board {w}x{h}, expected a longer side of {}", self.len)));
         }
-        let on_board = |idx: usize| idx == self.len * self.len || (idx % self.len < w && idx / self.len < h);
+        for (i, mv) in self.history().into_iter().enumerate() {
+            if !matches!(mv, packed::MOVE_NONE | packed::MOVE_PASS) && !self.on_board(mv.into()) {
+                return Err(Fault::new(8 + 2 * i, format!("past move {mv} is not on the {w}x{h} board")));
+            }
+        }
+        let on_board = |idx: usize| idx == self.len * self.len || self.on_board(idx);
         if !on_board(self.policy()) {
             return Err(Fault::new(target_at + 6, format!("policy {} is not on the {w}x{h} board", self.policy())));
         }
@@ -286,13 +296,6 @@ impl<'a> Record<'a> {
     fn check_row(&self) -> Result<(), Fault> {
         if u16_at(self.bytes, 2) != 0 || u16_at(self.bytes, 18) != 0 {
             return Err(Fault::new(2, "unused bytes of the row are in use"));
-        }
-        let pass_or_none = |m: u16| m == packed::MOVE_NONE || m == packed::MOVE_PASS;
-        for i in 0..5 {
-            let m = u16_at(self.bytes, 8 + 2 * i);
-            if !pass_or_none(m) && !self.on_board(m.into()) {
-                return Err(Fault::new(8 + 2 * i, format!("past move {m} is not on the board")));
-            }
         }
         if (20..32).step_by(4).any(|at| !f32_at(self.bytes, at).is_finite()) {
             return Err(Fault::new(20, "a global is not a finite number"));

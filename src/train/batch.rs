@@ -44,11 +44,6 @@ impl HostBatch {
         n * (row_bytes(len) + 4 * len * len + 35)
     }
 
-    /// Positions in it.
-    pub(crate) fn n(&self) -> usize {
-        self.symmetries.len()
-    }
-
     /// The input.
     pub(crate) fn input(&self) -> Batch<'_> {
         Batch { len: self.len, rows: &self.rows, symmetries: &self.symmetries }

@@ -11,15 +11,17 @@ use super::config::TrainConfig;
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use crate::net::Net;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use crate::net::tensors::{Decoded, FILE_BYTES_MAX, Named, encode};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Largest checkpoint read, in bytes: a b10c128 has 50 MB.
-const CHECKPOINT_BYTES_MAX: u64 = 8 << 30;
 const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".safetensors";
+const FIRST: &str = "optimizer/first";
+const SECOND: &str = "optimizer/second";
+/// Key of the run's state (JSON) in the metadata.
+const STATE_KEY: &str = "edgezero.run";
 
 /// What the numbers of a run depend on besides its data: equal settings and threads give equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,21 +82,17 @@ impl Checkpoint {
     /// Writes the checkpoint into the run's folder, whole or not at all; gives its path.
     pub(super) fn write(&self, dir: &Path, settings: &Settings) -> Result<PathBuf> {
         let path = dir.join(format!("{PREFIX}{:08}{SUFFIX}", self.step));
-        let mut tensors: Vec<(String, TensorView<'_>)> = Vec::new();
+        let mut tensors: Vec<Named<'_>> = Vec::new();
         for (role, net) in [("net", &self.net), ("average", &self.average)] {
-            for (name, shape, values) in net.tensors() {
-                tensors.push((format!("{role}/{name}"), view(shape, values)));
-            }
+            tensors.extend(net.tensors().into_iter().map(|(name, shape, values)| (format!("{role}/{name}"), shape, values)));
         }
-        tensors.push(("optimizer/first".to_string(), view(vec![self.first.len()], &self.first)));
+        tensors.push((FIRST.to_string(), vec![self.first.len()], &self.first));
         if let Some(second) = &self.second {
-            tensors.push(("optimizer/second".to_string(), view(vec![second.len()], second)));
+            tensors.push((SECOND.to_string(), vec![second.len()], second));
         }
-        let settings = serde_json::to_string(settings).expect("settings are plain");
-        // One entry only: the order of several would depend on the hasher.
+        let settings = serde_json::to_string(settings).map_err(|e| Error::new(path.display(), e))?;
         let state = serde_json::json!({"step": self.step, "total_steps": self.total_steps, "settings": settings});
-        let metadata = HashMap::from([("edgezero".to_string(), state.to_string())]);
-        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::new(path.display(), e))?;
+        let bytes = encode(&tensors, HashMap::from([(STATE_KEY.to_string(), state.to_string())]))?;
         write_whole(&path, &bytes)?;
         Ok(path)
     }
@@ -119,41 +117,37 @@ struct State {
 impl CheckpointFile {
     /// Reads the file and its metadata.
     pub(super) fn open(path: &Path) -> Result<CheckpointFile> {
-        let bytes = read_limited(path, CHECKPOINT_BYTES_MAX)?;
+        let bytes = read_limited(path, FILE_BYTES_MAX)?;
         let place = path.display().to_string();
-        let damaged = |e: &dyn std::fmt::Display| damaged(&place, e);
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(&e))?;
-        let state = metadata.metadata().as_ref().and_then(|m| m.get("edgezero")).ok_or_else(|| damaged(&"no run state in it"))?;
-        let state: State = serde_json::from_str(state).map_err(|e| damaged(&e))?;
-        let settings: Settings = serde_json::from_str(&state.settings).map_err(|e| damaged(&e))?;
-        SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e))?;
+        let damaged = |e: serde_json::Error| Error::new(&place, format!("no whole checkpoint: {e}"));
+        let state: State = serde_json::from_str(Decoded::new(&place, &bytes)?.meta(STATE_KEY)?).map_err(damaged)?;
+        let settings: Settings = serde_json::from_str(&state.settings).map_err(damaged)?;
         Ok(CheckpointFile { bytes, state, settings, place })
     }
 
     /// The state in it, for nets of the shape of `fresh`.
     pub(super) fn load(&self, fresh: &Net) -> Result<Checkpoint> {
-        let file = SafeTensors::deserialize(&self.bytes).map_err(|e| damaged(&self.place, &e))?;
-        let floats = |name: &str, shape: &[usize]| floats(&file, name, shape).map_err(|e| damaged(&self.place, &e));
+        let file = Decoded::new(&self.place, &self.bytes)?;
         let net = |role: &str| {
             let mut net = fresh.clone();
-            net.load_tensors(|name, shape| floats(&format!("{role}/{name}"), shape))?;
+            file.load_into(&format!("{role}/"), &mut net)?;
             Ok::<Net, Error>(net)
         };
-        let moments = |name: &str| floats(name, &[fresh.params().len()]);
-        let has_second = file.names().contains(&"optimizer/second");
+        let moments = |name: &str| {
+            let mut values = vec![0.0; fresh.params().len()];
+            file.tensor(name, &[values.len()], &mut values)?;
+            Ok::<Vec<f32>, Error>(values)
+        };
+        let has_second = file.names().contains(&SECOND);
         Ok(Checkpoint {
             step: self.state.step,
             total_steps: self.state.total_steps,
             net: net("net")?,
             average: net("average")?,
-            first: moments("optimizer/first")?,
-            second: if has_second { Some(moments("optimizer/second")?) } else { None },
+            first: moments(FIRST)?,
+            second: if has_second { Some(moments(SECOND)?) } else { None },
         })
     }
-}
-
-fn damaged(place: &str, what: &dyn std::fmt::Display) -> Error {
-    Error::new(place, format!("no whole checkpoint: {what}"))
 }
 
 /// Checkpoints of a run's folder, oldest first.
@@ -183,17 +177,4 @@ pub(super) fn prune(dir: &Path, kept: usize) -> Result<()> {
         std::fs::remove_file(path).map_err(|e| Error::io(path, &e))?;
     }
     Ok(())
-}
-
-fn view(shape: Vec<usize>, values: &[f32]) -> TensorView<'_> {
-    TensorView::new(Dtype::F32, shape, bytemuck::cast_slice(values)).expect("the table's shapes fit its values")
-}
-
-/// A tensor's numbers, if it is there with this shape.
-fn floats(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> std::result::Result<Vec<f32>, String> {
-    let tensor = file.tensor(name).map_err(|e| e.to_string())?;
-    if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
-        return Err(format!("{name} is {:?} {:?}, expected F32 {shape:?}", tensor.dtype(), tensor.shape()));
-    }
-    Ok(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }

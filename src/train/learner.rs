@@ -31,14 +31,6 @@ pub(super) struct Learner<O: Ops> {
     loss_weights: LossWeights,
 }
 
-/// What one step did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct StepReport {
-    pub(super) losses: Losses,
-    /// Length of the gradient before clipping.
-    pub(super) gradient_norm: f64,
-}
-
 /// Bytes a learner takes on its device, without the backend's scratch memory.
 pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, len: usize) -> usize {
     let flat = 4 * net.params().len();
@@ -79,6 +71,11 @@ impl<O: Ops> Learner<O> {
             average_keep: config.ema_decay,
             loss_weights: LossWeights { divisor, ..LossWeights::default() },
         })
+    }
+
+    /// Gives the backend back.
+    pub(super) fn into_ops(self) -> O {
+        self.net.into_ops()
     }
 
     /// Steps done.

@@ -31,6 +31,8 @@ pub struct Report {
     pub step: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
+    /// Positions of one step.
+    pub positions_per_step: u64,
     /// Passes over the training positions, with the fraction of the present one.
     pub epoch: f64,
     /// Positions learned from in this session.
@@ -58,6 +60,14 @@ pub struct Validation {
     pub epoch: f64,
     /// Sums over the held-out positions.
     pub losses: Losses,
+}
+
+impl Report {
+    /// Time to the end of the run at the present rate.
+    pub fn seconds_left(&self) -> f64 {
+        let step_positions = self.positions_per_step as f64;
+        (self.total_steps - self.step) as f64 * step_positions / self.positions_per_second.max(1e-9)
+    }
 }
 
 impl Event {
@@ -162,8 +172,7 @@ mod tests {
         file.file.write_all(b"{\"step\": 4").unwrap();
         drop(MetricsFile::open(&path, 20).unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
-        let steps: Vec<u64> =
-            text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap()).collect();
+        let steps: Vec<u64> = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap()).collect();
         assert_eq!(steps, [10, 20]);
         std::fs::remove_file(&path).unwrap();
     }

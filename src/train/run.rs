@@ -7,13 +7,13 @@ use super::learner::{Learner, fresh, learner_bytes};
 use super::prefetch::{PrefetchPlan, Prefetcher};
 use super::report::{Event, MetricsFile, Report, Validation};
 use super::schedule::Schedule;
-use crate::base::fs::{create_dir, write_whole};
+use crate::base::fs::create_dir;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
-use crate::compute::{Losses, Ops};
-use crate::net::{Net, NetConfig};
+use crate::compute::{ConvShape, Losses, Ops};
+use crate::net::{Net, NetConfig, katago, tensors};
 use crate::shard::{Dataset, Sampler, Split};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,8 +89,7 @@ pub struct Summary {
 }
 
 /// Plans a run, and refuses one that has nothing to learn from or does not fit.
-/// `scratch_bytes`: what the backend takes besides.
-pub fn plan(job: &Job<'_>, scratch_bytes: u64) -> Result<Plan> {
+pub fn plan<O: Ops>(job: &Job<'_>, ops: &O) -> Result<Plan> {
     let config = job.config;
     let len = config.board_size;
     let lens = job.dataset.board_lens();
@@ -109,6 +108,8 @@ pub fn plan(job: &Job<'_>, scratch_bytes: u64) -> Result<Plan> {
     }
     let net = NetConfig::named(&config.net)?.init(config.seed);
     let step_positions = (config.batch_size * config.accumulate) as u64;
+    let channels = net.arch().channels();
+    let widest = ConvShape { n: config.batch_size, len, kernel_y: 3, kernel_x: 3, c_in: channels, c_out: channels };
     let n_batches = config.dataloader_workers * (config.prefetch_factor + 1) + 1;
     let batches = n_batches * HostBatch::bytes(config.batch_size, len);
     let plan = Plan {
@@ -116,7 +117,7 @@ pub fn plan(job: &Job<'_>, scratch_bytes: u64) -> Result<Plan> {
         n_games: [train.n_games(), validation.n_games()],
         n_params: net.params().len(),
         steps_per_epoch: train.n_positions().div_ceil(step_positions),
-        bytes: (learner_bytes(&net, config, len) + batches) as u64 + scratch_bytes,
+        bytes: (learner_bytes(&net, config, len) + batches + ops.scratch_bytes(widest)) as u64,
         net,
         train: Arc::new(train),
         validation,
@@ -131,10 +132,10 @@ pub fn plan(job: &Job<'_>, scratch_bytes: u64) -> Result<Plan> {
 }
 
 /// Trains. `tell` hears of every report, validation and checkpoint.
-pub fn run<O: Ops + Clone>(ops: O, job: &Job<'_>, plan: Plan, tell: &mut dyn FnMut(&Event)) -> Result<Summary> {
+pub fn run<O: Ops>(ops: O, job: &Job<'_>, plan: Plan, tell: &mut dyn FnMut(&Event)) -> Result<Summary> {
     create_dir(job.out)?;
     let settings = Settings::new(job.dataset.manifest().source.identity.clone(), job.config);
-    let from = starting_point(&ops, job, &plan, &settings)?;
+    let (ops, from) = starting_point(ops, job, &plan, &settings)?;
     let mut session = Session {
         learner: Learner::new(ops, job.config, job.config.board_size, &from)?,
         metrics: MetricsFile::open(&job.out.join(METRICS_NAME), from.step)?,
@@ -152,7 +153,7 @@ pub fn run<O: Ops + Clone>(ops: O, job: &Job<'_>, plan: Plan, tell: &mut dyn FnM
 }
 
 /// The checkpoint to go on from, or a fresh state.
-fn starting_point<O: Ops + Clone>(ops: &O, job: &Job<'_>, plan: &Plan, settings: &Settings) -> Result<Checkpoint> {
+fn starting_point<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, settings: &Settings) -> Result<(O, Checkpoint)> {
     let there = checkpoint::list(job.out)?;
     if job.start == Start::Fresh && !there.is_empty() {
         let what = format!("holds a run with {} checkpoints", there.len());
@@ -164,7 +165,7 @@ fn starting_point<O: Ops + Clone>(ops: &O, job: &Job<'_>, plan: &Plan, settings:
                 file.settings.check_same(settings, path)?;
                 let from = file.load(&plan.net)?;
                 log::info!("resume step={} of={} checkpoint={}", from.step, from.total_steps, path.display());
-                return Ok(from);
+                return Ok((ops, from));
             }
             Err(e) => log::warn!("{e}; the one before is tried"),
         }
@@ -173,10 +174,10 @@ fn starting_point<O: Ops + Clone>(ops: &O, job: &Job<'_>, plan: &Plan, settings:
         return Err(Error::new(job.out.display(), "none of its checkpoints can be read").hint("another --out for a new run"));
     }
     let mut from = fresh(job.config, plan.net.clone(), plan.steps_per_epoch * job.config.epochs as u64);
-    if let Some(minutes) = job.minutes {
-        from.total_steps = steps_in(minutes, step_time(ops, job, plan, &from)?);
-    }
-    Ok(from)
+    let Some(minutes) = job.minutes else { return Ok((ops, from)) };
+    let (ops, step_seconds) = step_time(ops, job, plan, &from)?;
+    from.total_steps = steps_in(minutes, step_seconds);
+    Ok((ops, from))
 }
 
 fn schedule(config: &TrainConfig, total_steps: u64) -> Schedule {
@@ -193,9 +194,9 @@ fn steps_in(minutes: f64, step_seconds: f64) -> u64 {
 }
 
 /// Seconds of a step, measured on a learner that is thrown away: the run itself must not depend on the clock.
-fn step_time<O: Ops + Clone>(ops: &O, job: &Job<'_>, plan: &Plan, from: &Checkpoint) -> Result<f64> {
+fn step_time<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, from: &Checkpoint) -> Result<(O, f64)> {
     let config = job.config;
-    let mut learner = Learner::new(ops.clone(), config, config.board_size, from)?;
+    let mut learner = Learner::new(ops, config, config.board_size, from)?;
     let mut batch = HostBatch::new(config.batch_size, config.board_size);
     let mut times = Vec::new();
     let begun = Instant::now();
@@ -212,7 +213,7 @@ fn step_time<O: Ops + Clone>(ops: &O, job: &Job<'_>, plan: &Plan, from: &Checkpo
     // The first step touches fresh memory.
     times.remove(0);
     times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    Ok((learner.into_ops(), times[times.len() / 2]))
 }
 
 /// A run in progress.
@@ -245,12 +246,15 @@ impl<O: Ops> Session<'_, O> {
         let mut after = before.clone();
         let first_step = self.learner.step();
         let step_positions = (config.batch_size * config.accumulate) as u64;
-        let mut prefetcher = Prefetcher::start(&self.plan.train, PrefetchPlan {
-            first_batch: first_step * config.accumulate as u64,
-            batch_size: config.batch_size,
-            workers: config.dataloader_workers,
-            factor: config.prefetch_factor,
-        })?;
+        let mut prefetcher = Prefetcher::start(
+            &self.plan.train,
+            PrefetchPlan {
+                first_batch: first_step * config.accumulate as u64,
+                batch_size: config.batch_size,
+                workers: config.dataloader_workers,
+                factor: config.prefetch_factor,
+            },
+        )?;
         let mut training = Duration::ZERO;
         let (mut since, mut since_start) = (Since::default(), Instant::now());
         while self.learner.step() < self.total_steps {
@@ -291,7 +295,9 @@ impl<O: Ops> Session<'_, O> {
             prefetcher.give_back(batch);
             if !losses.total.is_finite() {
                 let what = format!("the loss at step {step} is no number");
-                return Err(Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out"));
+                return Err(
+                    Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out")
+                );
             }
             since.losses += losses;
         }
@@ -310,6 +316,7 @@ impl<O: Ops> Session<'_, O> {
         let event = Event::Report(Report {
             step,
             total_steps: self.total_steps,
+            positions_per_step: (self.job.config.batch_size * self.job.config.accumulate) as u64,
             epoch: self.epoch(),
             positions,
             training,
@@ -359,8 +366,8 @@ impl<O: Ops> Session<'_, O> {
 
     fn write_nets(&mut self) -> Result<()> {
         let net = self.learner.average()?;
-        write_net(&net, &self.job.out.join(AVERAGE_NAME))?;
-        write_net(&net, &self.job.out.join(KATAGO_NAME))
+        tensors::save(&self.job.out.join(AVERAGE_NAME), &net)?;
+        katago::save(&self.job.out.join(KATAGO_NAME), &net)
     }
 
     fn say(&mut self, event: &Event) -> Result<()> {
@@ -368,9 +375,4 @@ impl<O: Ops> Session<'_, O> {
         (self.tell)(event);
         Ok(())
     }
-}
-
-/// Writes a net in the format its name asks for, whole or not at all.
-fn write_net(net: &Net, path: &PathBuf) -> Result<()> {
-    write_whole(path, &net.to_file_bytes(path)?)
 }

@@ -1,6 +1,7 @@
 //! What the whole-binary tests share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The folder of corpus, specs and nets: `EDGEZERO_DATA`, or `../shared` beside the crate. Prints why and gives
@@ -51,4 +52,30 @@ pub fn gnugo() -> Option<PathBuf> {
         eprintln!("skipped: gnugo is not installed");
     }
     found
+}
+
+/// The files of a `.tar.gz` of plain USTAR members, in order: name and content.
+pub fn members(archive: &Path) -> impl Iterator<Item = (String, Vec<u8>)> {
+    let file = std::fs::File::open(archive).expect("an archive of the corpus");
+    let mut tar = flate2::read::GzDecoder::new(std::io::BufReader::new(file));
+    std::iter::from_fn(move || {
+        loop {
+            let mut header = [0; 512];
+            tar.read_exact(&mut header).ok()?;
+            let text = |from: usize, to: usize| {
+                let field = header[from..to].split(|&b| b == 0).next().unwrap_or_default();
+                String::from_utf8_lossy(field).trim().to_string()
+            };
+            let (name, prefix) = (text(0, 100), text(345, 500));
+            let bytes = usize::from_str_radix(&text(124, 136), 8).ok()?;
+            let mut content = vec![0; bytes.next_multiple_of(512)];
+            tar.read_exact(&mut content).ok()?;
+            content.truncate(bytes);
+            // '0': an ordinary file.
+            if header[156] == b'0' {
+                let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+                return Some((name, content));
+            }
+        }
+    })
 }

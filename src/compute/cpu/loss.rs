@@ -131,21 +131,10 @@ fn largest(numbers: &[f32]) -> usize {
 
 /// Huber's loss and its slope.
 fn huber(d: f32) -> (f32, f32) {
-    if d.abs() <= HUBER_DELTA {
-        (0.5 * d * d, d)
-    } else {
-        (HUBER_DELTA * (d.abs() - 0.5 * HUBER_DELTA), HUBER_DELTA.copysign(d))
-    }
+    if d.abs() <= HUBER_DELTA { (0.5 * d * d, d) } else { (HUBER_DELTA * (d.abs() - 0.5 * HUBER_DELTA), HUBER_DELTA.copysign(d)) }
 }
 
-fn score(
-    raw: &[f32],
-    target: f32,
-    factors: (f32, f32),
-    sums: &mut Losses,
-    grad: Option<&mut [f32]>,
-    weights: &LossWeights,
-) {
+fn score(raw: &[f32], target: f32, factors: (f32, f32), sums: &mut Losses, grad: Option<&mut [f32]>, weights: &LossWeights) {
     let target = target / SCORE_UNIT;
     let error = raw[0] - target;
     let stdev = if raw[1] > 20.0 { raw[1] } else { raw[1].exp().ln_1p() };

@@ -10,6 +10,8 @@ mod loss;
 mod norm;
 mod optimiser;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use super::*;
@@ -54,11 +56,6 @@ impl CpuOps {
     /// Threads of the pool.
     pub fn threads(&self) -> usize {
         self.scratch.len()
-    }
-
-    /// Bytes of scratch memory held at most for networks with convolutions of the shape's depth.
-    pub fn scratch_bytes(threads: usize, shape: ConvShape) -> usize {
-        conv::scratch_bytes(threads, shape)
     }
 
     /// Calls `f` for every item, in the pool, with the thread's scratch of at least `scratch_len` elements.
@@ -240,15 +237,19 @@ impl Ops for CpuOps {
         optimiser::step(self, rule, spans, params, grads, first, second);
     }
 
+    fn sum_of_squares(&self, len: usize, values: &CpuBuf) -> f64 {
+        optimiser::sum_of_squares(&values[..len])
+    }
+
+    fn scale(&self, len: usize, factor: f32, values: &mut CpuBuf) {
+        values[..len].iter_mut().for_each(|v| *v *= factor);
+    }
+
+    fn scratch_bytes(&self, shape: ConvShape) -> usize {
+        conv::scratch_bytes(self.threads(), shape)
+    }
+
     fn average(&self, len: usize, keep: f32, values: &CpuBuf, average: &mut CpuBuf) {
         optimiser::average(len, keep, values, average);
-    }
-
-    fn sum_of_squares(&self, len: usize, buf: &CpuBuf) -> f64 {
-        buf[..len].iter().map(|x| f64::from(*x) * f64::from(*x)).sum()
-    }
-
-    fn scale(&self, len: usize, factor: f32, buf: &mut CpuBuf) {
-        buf[..len].iter_mut().for_each(|x| *x *= factor);
     }
 }

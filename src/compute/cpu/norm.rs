@@ -64,10 +64,7 @@ fn batch_moments(
     let mut held = lock(&ops.partials);
     let partials = grown(&mut held, n_chunks * width);
     ops.each(
-        partials
-            .par_chunks_mut(width)
-            .zip(x.par_chunks(CHUNK_CELLS * c))
-            .zip(cell_mask.par_chunks(CHUNK_CELLS)),
+        partials.par_chunks_mut(width).zip(x.par_chunks(CHUNK_CELLS * c)).zip(cell_mask.par_chunks(CHUNK_CELLS)),
         0,
         |((partial, x), mask), _| chunk_moments(c, x, mask, partial),
     );
@@ -216,10 +213,7 @@ fn grad_input(
             dz[i] = scale[i] * (dz[i] - dbias[i] - (x[i] - mean[i]) * inv_std[i] * dscale[i]);
         }
     };
-    let chunks = dz
-        .par_chunks_mut(CHUNK_CELLS * c)
-        .zip(x.par_chunks(CHUNK_CELLS * c))
-        .zip(mask.par_chunks(CHUNK_CELLS));
+    let chunks = dz.par_chunks_mut(CHUNK_CELLS * c).zip(x.par_chunks(CHUNK_CELLS * c)).zip(mask.par_chunks(CHUNK_CELLS));
     let on_board = |m: &f32| *m != 0.0;
     match dx {
         None => ops.each(chunks, 0, |((dz, x), mask), _| {

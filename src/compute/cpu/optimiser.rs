@@ -67,6 +67,17 @@ fn factor(decay: f32, on: Decay) -> f32 {
     }
 }
 
+/// In eight sums of fixed places, which vectorise and do not depend on threads.
+pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
+    let mut sums = [0.0f64; 8];
+    for chunk in values.chunks(8) {
+        for (sum, &v) in sums.iter_mut().zip(chunk) {
+            *sum += f64::from(v) * f64::from(v);
+        }
+    }
+    sums.iter().sum()
+}
+
 pub(super) fn average(len: usize, keep: f32, values: &[f32], average: &mut [f32]) {
     for (a, v) in average[..len].iter_mut().zip(&values[..len]) {
         *a = keep * *a + (1.0 - keep) * v;
@@ -98,5 +109,9 @@ mod tests {
         let mut ema = vec![1.0f32, 0.0];
         ops.average(2, 0.75, &vec![0.0, 1.0], &mut ema);
         assert_eq!(ema, [0.75, 0.25]);
+        let mut g: Vec<f32> = (0..11).map(|i| i as f32).collect();
+        assert_eq!(ops.sum_of_squares(11, &g), 385.0);
+        ops.scale(3, 2.0, &mut g);
+        assert_eq!(g[..4], [0.0, 2.0, 4.0, 3.0]);
     }
 }

@@ -10,7 +10,7 @@ pub use write::write;
 use super::Net;
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use tokens::Numbers;
 
@@ -69,15 +69,13 @@ fn unzip(place: &str, bytes: &[u8]) -> Result<Vec<u8>> {
 
 /// Writes a net as `.bin.gz` of version 8, whole or not at all.
 pub fn save(path: &Path, net: &Net) -> Result<()> {
-    write_whole(path, &to_bytes(path, net)?)
-}
-
-/// The bytes of a `.bin.gz` of version 8. `path` is where they will go: KataGo reads a file by its name.
-pub(super) fn to_bytes(path: &Path, net: &Net) -> Result<Vec<u8>> {
+    use std::io::Write;
     if format(path) != Some(Format { gzip: true, numbers: Some(Numbers::Binary) }) {
-        return Err(Error::new(path.display(), "no net is written under this name").hint("a name ending in .safetensors or .bin.gz"));
+        return Err(
+            Error::new(path.display(), "KataGo would not know this name as a model file").hint("a name ending in .bin.gz")
+        );
     }
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(&write(net)?).map_err(|e| Error::io(path, &e))?;
-    gzip.finish().map_err(|e| Error::io(path, &e))
+    write_whole(path, &gzip.finish().map_err(|e| Error::io(path, &e))?)
 }

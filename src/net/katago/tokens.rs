@@ -49,7 +49,8 @@ impl<'a> Tokens<'a> {
     pub fn word(&mut self, what: &str) -> Result<&'a str> {
         self.skip_blanks();
         let rest = &self.bytes[self.at..];
-        let len = rest.iter().take(WORD_BYTES_MAX + 1).position(u8::is_ascii_whitespace).unwrap_or(rest.len().min(WORD_BYTES_MAX + 1));
+        let len =
+            rest.iter().take(WORD_BYTES_MAX + 1).position(u8::is_ascii_whitespace).unwrap_or(rest.len().min(WORD_BYTES_MAX + 1));
         if len == 0 {
             return Err(self.error(format!("the file ends before {what}")));
         }

@@ -112,7 +112,10 @@ impl Writer<'_> {
 
     fn activation(&mut self, name: &str, act: Activation) -> Result<()> {
         if act != Activation::Relu {
-            return Err(Error::new(format!("{} layer {name}", self.net.name()), format!("{act:?}: version {VERSION} has ReLU only")));
+            return Err(Error::new(
+                format!("{} layer {name}", self.net.name()),
+                format!("{act:?}: version {VERSION} has ReLU only"),
+            ));
         }
         self.word(format_args!("{name}/actv"));
         Ok(())
@@ -162,9 +165,7 @@ impl Writer<'_> {
                 self.conv(&n("w2"), conv2);
                 Ok(())
             }
-            Block::Nested { .. } => {
-                Err(Error::new(self.net.name(), format!("version {VERSION} has no nested blocks")))
-            }
+            Block::Nested { .. } => Err(Error::new(self.net.name(), format!("version {VERSION} has no nested blocks"))),
         }
     }
 
