@@ -149,3 +149,49 @@ pub fn open(path: &Path) -> Result<Net> {
 pub fn save(path: &Path, net: &Net) -> Result<()> {
     write_whole(path, &to_bytes(net)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::NetConfig;
+
+    #[test]
+    fn a_net_is_read_back_and_written_the_same() {
+        let net = NetConfig::named("b3c8").unwrap().init(1);
+        let bytes = to_bytes(&net).unwrap();
+        assert!(from_bytes("memory", &bytes).unwrap() == net);
+        assert!((0..20).all(|_| to_bytes(&net).unwrap() == bytes), "same bytes every time");
+    }
+
+    #[test]
+    fn foreign_and_broken_files_are_refused() {
+        let net = NetConfig::named("b1c4").unwrap().init(1);
+        let bytes = to_bytes(&net).unwrap();
+        let refused = |bytes: &[u8], why: &str| {
+            let e = from_bytes("a.safetensors", bytes).unwrap_err().to_string();
+            assert!(e.starts_with("a.safetensors: ") && e.contains(why), "{why}: {e}");
+        };
+        refused(&bytes[..bytes.len() - 1], "no sound safetensors file");
+        refused(b"", "no sound safetensors file");
+        let tensors = net.tensors();
+        refused(&encode(&tensors, HashMap::new()).unwrap(), "no 'edgezero.arch'");
+        refused(&encode(&tensors[1..], net.metadata().unwrap()).unwrap(), "'conv_in.weight': missing");
+        let foreign = safetensors::serialize(Vec::<(String, TensorView<'_>)>::new(), None).unwrap();
+        refused(&foreign, "not a net of edgezero");
+        let with = |from: &str, to: &str| {
+            let mut meta = net.metadata().unwrap();
+            let arch = meta.get_mut(ARCH_KEY).unwrap();
+            let changed = arch.replacen(from, to, 1);
+            assert_ne!(*arch, changed);
+            *arch = changed;
+            encode(&tensors, meta).unwrap()
+        };
+        refused(&with("\"version\":8", "\"version\":18"), "18, expected 8 to 11");
+        refused(&with("\"c_out\":4", "\"c_out\":5"), "expected");
+        refused(&with("\"c_out\":4", "\"c_out\":99999999999"), "output channels");
+        refused(&with("ordinary", "extraordinary"), "unknown variant");
+        let mut nan = net.clone();
+        nan.params_mut()[3] = f32::NAN;
+        refused(&to_bytes(&nan).unwrap(), "conv_in.weight holds NaN");
+    }
+}

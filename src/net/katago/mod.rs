@@ -1,10 +1,13 @@
 //! KataGo's model files: `.bin.gz`, `.txt.gz`, `.gz`, `.bin`, `.txt` are read (versions 8 to 11), `.bin.gz` is written (version 8).
 
 mod read;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod write;
 
 pub use read::read;
+pub use tokens::Numbers;
 pub use write::write;
 
 use super::Net;
@@ -12,7 +15,6 @@ use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use std::io::Read;
 use std::path::Path;
-use tokens::Numbers;
 
 /// Largest file and largest unpacked content, in bytes. KataGo's largest convolutional nets unpack to 450 MB.
 pub const FILE_BYTES_MAX: u64 = 1 << 29;
@@ -53,7 +55,7 @@ pub fn open(path: &Path) -> Result<Net> {
     let bytes = if format.gzip { unzip(&place, &bytes)? } else { bytes };
     match format.numbers {
         Some(numbers) => read(&place, &bytes, numbers),
-        None => read(&place, &bytes, Numbers::Binary).or_else(|_| read(&place, &bytes, Numbers::Text)),
+        None => read(&place, &bytes, Numbers::Binary).or_else(|binary| read(&place, &bytes, Numbers::Text).map_err(|_| binary)),
     }
 }
 
