@@ -441,6 +441,12 @@ impl Arch {
         Ok(())
     }
 
+    /// Weights of all convolutions: multiply-and-adds a point.
+    pub fn conv_weights(&self) -> usize {
+        let layout = self.clone().place();
+        layout.params.iter().filter(|p| p.shape.len() == 4).map(|p| p.len).sum()
+    }
+
     /// Sets the places of all layers and lists them. Call after [`Arch::check`].
     pub(crate) fn place(&mut self) -> Layout {
         let mut layout = Layout::default();

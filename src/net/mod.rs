@@ -6,6 +6,8 @@
 
 pub mod arch;
 pub mod config;
+#[cfg(test)]
+mod gradients;
 mod infer;
 pub mod katago;
 mod plan;

@@ -31,14 +31,6 @@ impl Extent {
             Extent::Points(c) | Extent::Vector(c) => c,
         }
     }
-
-    /// Elements of `n` boards in arrays of `len * len`.
-    pub fn elements(self, n: usize, len: usize) -> usize {
-        match self {
-            Extent::Points(c) => n * len * len * c,
-            Extent::Vector(c) => n * c,
-        }
-    }
 }
 
 /// One operation with its layer.
@@ -196,15 +188,6 @@ impl Plan {
         let homes = self.values.storages.iter().chain(&self.grads.storages);
         // the mask and its sums are beside
         homes.map(|s| s.elements(n, len)).sum::<usize>() + self.saved_len + n * len * len + n
-    }
-
-    /// The convolution that needs most scratch memory.
-    pub fn deepest(&self) -> Option<ConvShape> {
-        let convs = self.steps.iter().filter_map(|s| match s {
-            Step::Conv { conv, .. } => Some(conv_shape(conv, 1, 1)),
-            _ => None,
-        });
-        convs.max_by_key(|s| s.weights())
     }
 }
 

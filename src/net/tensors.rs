@@ -1,24 +1,20 @@
 //! Our own net files: safetensors with the arch in the metadata.
 
-use super::{Arch, Layout, Net, katago};
+use super::{Arch, Layout, Net};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// Key of the net's name and arch (JSON) in the metadata. One key only: several would come in any order.
-pub const NET_KEY: &str = "edgezero.net";
+/// The one entry of the file's metadata: a JSON object of the entries below and the caller's.
+pub const METADATA_KEY: &str = "edgezero";
+/// Key of the arch (JSON) in the metadata.
+pub const ARCH_KEY: &str = "edgezero.arch";
+/// Key of the net's name in the metadata.
+pub const NAME_KEY: &str = "edgezero.name";
 /// Largest file, in bytes: a checkpoint holds parameters, two moments and an average.
 pub const FILE_BYTES_MAX: u64 = 1 << 32;
-
-/// What the metadata tell of a net.
-#[derive(Serialize, Deserialize)]
-struct Description {
-    name: String,
-    arch: Arch,
-}
 
 /// A named tensor of `f32`.
 pub type Named<'a> = (String, Vec<usize>, &'a [f32]);
@@ -32,52 +28,25 @@ impl Net {
         params.chain(stats).collect()
     }
 
-    /// Replaces all parameters and statistics by what `tensor` gives for their names and shapes.
-    pub fn load_tensors(&mut self, mut tensor: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
-        let mut checked = |name: &str, shape: &[usize], to: &mut [f32]| {
-            let values = tensor(name, shape)?;
-            if values.len() != to.len() || values.iter().any(|x| !x.is_finite()) {
-                let what = format!("{} numbers, expected {} finite ones", values.len(), to.len());
-                return Err(Error::new(format!("tensor '{name}'"), what));
-            }
-            to.copy_from_slice(&values);
-            Ok(())
-        };
-        for i in &self.layout.params {
-            checked(&i.name, &i.shape, &mut self.params[i.offset..i.offset + i.len])?;
-        }
-        for i in &self.layout.stats {
-            checked(&i.name, &[i.len], &mut self.stats[i.offset..i.offset + i.len])?;
-        }
-        Ok(())
-    }
-
-    /// The bytes of a file in the format that the name asks for: `.safetensors`, or KataGo's `.bin.gz`.
-    pub fn to_file_bytes(&self, path: &Path) -> Result<Vec<u8>> {
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) {
-            to_bytes(self)
-        } else {
-            katago::to_bytes(path, self)
-        }
-    }
-
     /// What [`Decoded::net`] needs besides the tensors.
     pub fn metadata(&self) -> Result<HashMap<String, String>> {
-        let description = Description { name: self.name.clone(), arch: self.arch.clone() };
-        let json = serde_json::to_string(&description).map_err(|e| Error::new(&self.name, e))?;
-        Ok(HashMap::from([(NET_KEY.to_string(), json)]))
+        let arch = serde_json::to_string(&self.arch).map_err(|e| Error::new(&self.name, e))?;
+        Ok(HashMap::from([(ARCH_KEY.to_string(), arch), (NAME_KEY.to_string(), self.name.clone())]))
     }
 }
 
-/// A safetensors file of named tensors. Same input, same bytes.
+/// A safetensors file of named tensors. Same input, same bytes: all metadata goes into one entry as JSON with sorted keys,
+/// because the order of several would follow the hasher.
 pub fn encode(tensors: &[Named<'_>], metadata: HashMap<String, String>) -> Result<Vec<u8>> {
     let views = tensors.iter().map(|(name, shape, values)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
         view.map(|v| (name.as_str(), v)).map_err(|e| Error::new(name, e))
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| Error::new("net file", e))?;
-    Ok(bytes)
+    let sorted: BTreeMap<String, String> = metadata.into_iter().collect();
+    let text = serde_json::to_string(&sorted).map_err(|e| Error::new("net file", e))?;
+    let metadata = HashMap::from([(METADATA_KEY.to_string(), text)]);
+    safetensors::serialize(views, Some(metadata)).map_err(|e| Error::new("net file", e))
 }
 
 /// A net as the bytes of a file.
@@ -98,7 +67,11 @@ impl<'a> Decoded<'a> {
         let broken = |e: safetensors::SafeTensorError| Error::new(place, format!("no sound safetensors file: {e}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
-        Ok(Decoded { place, metadata: header.metadata().clone().unwrap_or_default(), tensors })
+        let foreign = |what: String| Error::new(place, format!("{what}: not a net of edgezero"));
+        let entry = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
+        let entry = entry.ok_or_else(|| foreign(format!("no '{METADATA_KEY}' in its metadata")))?;
+        let metadata = serde_json::from_str(entry).map_err(|e| foreign(format!("its metadata: {e}")))?;
+        Ok(Decoded { place, metadata, tensors })
     }
 
     /// An entry of the metadata.
@@ -127,8 +100,8 @@ impl<'a> Decoded<'a> {
 
     /// The net in the file; tensors besides its own are left to the caller.
     pub fn net(&self) -> Result<Net> {
-        let Description { name, mut arch } =
-            serde_json::from_str(self.meta(NET_KEY)?).map_err(|e| Error::new(self.place, format!("its arch: {e}")))?;
+        let mut arch: Arch =
+            serde_json::from_str(self.meta(ARCH_KEY)?).map_err(|e| Error::new(self.place, format!("its arch: {e}")))?;
         arch.check(self.place)?;
         let layout = arch.place();
         // no larger than the file: every tensor is in it
@@ -142,7 +115,7 @@ impl<'a> Decoded<'a> {
         }
         let (mut params, mut stats) = (vec![0.0; layout.params_len()], vec![0.0; layout.stats_len()]);
         self.fill(&layout, "", &mut params, &mut stats)?;
-        Net::new(self.place, &name, arch, params, stats)
+        Net::new(self.place, self.meta(NAME_KEY)?, arch, params, stats)
     }
 
     /// Copies the tensors called `prefix` and a name of the net into the net.
@@ -175,4 +148,50 @@ pub fn open(path: &Path) -> Result<Net> {
 /// Writes a file, whole or not at all.
 pub fn save(path: &Path, net: &Net) -> Result<()> {
     write_whole(path, &to_bytes(net)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::NetConfig;
+
+    #[test]
+    fn a_net_is_read_back_and_written_the_same() {
+        let net = NetConfig::named("b3c8").unwrap().init(1);
+        let bytes = to_bytes(&net).unwrap();
+        assert!(from_bytes("memory", &bytes).unwrap() == net);
+        assert!((0..20).all(|_| to_bytes(&net).unwrap() == bytes), "same bytes every time");
+    }
+
+    #[test]
+    fn foreign_and_broken_files_are_refused() {
+        let net = NetConfig::named("b1c4").unwrap().init(1);
+        let bytes = to_bytes(&net).unwrap();
+        let refused = |bytes: &[u8], why: &str| {
+            let e = from_bytes("a.safetensors", bytes).unwrap_err().to_string();
+            assert!(e.starts_with("a.safetensors: ") && e.contains(why), "{why}: {e}");
+        };
+        refused(&bytes[..bytes.len() - 1], "no sound safetensors file");
+        refused(b"", "no sound safetensors file");
+        let tensors = net.tensors();
+        refused(&encode(&tensors, HashMap::new()).unwrap(), "no 'edgezero.arch'");
+        refused(&encode(&tensors[1..], net.metadata().unwrap()).unwrap(), "'conv_in.weight': missing");
+        let foreign = safetensors::serialize(Vec::<(String, TensorView<'_>)>::new(), None).unwrap();
+        refused(&foreign, "not a net of edgezero");
+        let with = |from: &str, to: &str| {
+            let mut meta = net.metadata().unwrap();
+            let arch = meta.get_mut(ARCH_KEY).unwrap();
+            let changed = arch.replacen(from, to, 1);
+            assert_ne!(*arch, changed);
+            *arch = changed;
+            encode(&tensors, meta).unwrap()
+        };
+        refused(&with("\"version\":8", "\"version\":18"), "18, expected 8 to 11");
+        refused(&with("\"c_out\":4", "\"c_out\":5"), "expected");
+        refused(&with("\"c_out\":4", "\"c_out\":99999999999"), "output channels");
+        refused(&with("ordinary", "extraordinary"), "unknown variant");
+        let mut nan = net.clone();
+        nan.params_mut()[3] = f32::NAN;
+        refused(&to_bytes(&nan).unwrap(), "conv_in.weight holds NaN");
+    }
 }

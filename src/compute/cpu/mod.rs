@@ -10,6 +10,8 @@ mod loss;
 mod norm;
 mod optimiser;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use super::*;

@@ -1,18 +1,20 @@
 //! KataGo's model files: `.bin.gz`, `.txt.gz`, `.gz`, `.bin`, `.txt` are read (versions 8 to 11), `.bin.gz` is written (version 8).
 
 mod read;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod write;
 
 pub use read::read;
+pub use tokens::Numbers;
 pub use write::write;
 
 use super::Net;
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
-use tokens::Numbers;
 
 /// Largest file and largest unpacked content, in bytes. KataGo's largest convolutional nets unpack to 450 MB.
 pub const FILE_BYTES_MAX: u64 = 1 << 29;
@@ -53,7 +55,7 @@ pub fn open(path: &Path) -> Result<Net> {
     let bytes = if format.gzip { unzip(&place, &bytes)? } else { bytes };
     match format.numbers {
         Some(numbers) => read(&place, &bytes, numbers),
-        None => read(&place, &bytes, Numbers::Binary).or_else(|_| read(&place, &bytes, Numbers::Text)),
+        None => read(&place, &bytes, Numbers::Binary).or_else(|binary| read(&place, &bytes, Numbers::Text).map_err(|_| binary)),
     }
 }
 
@@ -69,11 +71,7 @@ fn unzip(place: &str, bytes: &[u8]) -> Result<Vec<u8>> {
 
 /// Writes a net as `.bin.gz` of version 8, whole or not at all.
 pub fn save(path: &Path, net: &Net) -> Result<()> {
-    write_whole(path, &to_bytes(path, net)?)
-}
-
-/// The bytes of a `.bin.gz` of version 8. `path` is where they will go: KataGo reads a file by its name.
-pub(super) fn to_bytes(path: &Path, net: &Net) -> Result<Vec<u8>> {
+    use std::io::Write;
     if format(path) != Some(Format { gzip: true, numbers: Some(Numbers::Binary) }) {
         return Err(
             Error::new(path.display(), "no net is written under this name").hint("a name ending in .safetensors or .bin.gz")
@@ -81,5 +79,5 @@ pub(super) fn to_bytes(path: &Path, net: &Net) -> Result<Vec<u8>> {
     }
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(&write(net)?).map_err(|e| Error::io(path, &e))?;
-    gzip.finish().map_err(|e| Error::io(path, &e))
+    write_whole(path, &gzip.finish().map_err(|e| Error::io(path, &e))?)
 }

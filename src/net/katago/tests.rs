@@ -1,0 +1,178 @@
+//! Written files are read back whole; broken ones are refused with the place, and never cost memory out of proportion.
+
+use super::*;
+use crate::base::rng::{below, rng};
+use crate::net::{Net, NetConfig};
+use rand::Rng as _;
+
+/// A net of ours with statistics as after training.
+fn trained(name: &str) -> Net {
+    let mut net = NetConfig::named(name).unwrap().init(5);
+    let mut random = rng(6, 0);
+    for i in net.layout().stats.clone() {
+        for x in &mut net.stats_mut()[i.offset..i.offset + i.len] {
+            *x = 0.5 + (random.next_u64() >> 40) as f32 / (1u64 << 24) as f32;
+        }
+    }
+    net
+}
+
+/// The same content with numbers as words.
+fn as_text(net: &Net) -> Vec<u8> {
+    let bytes = write(net).unwrap();
+    let (mut text, mut rest) = (String::new(), &bytes[..]);
+    let mut runs = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+        if !rest.starts_with(tokens::BINARY_MARK) {
+            text.push_str(std::str::from_utf8(&rest[..end]).unwrap());
+            text.push(' ');
+            rest = &rest[end + 1..];
+            continue;
+        }
+        let words: Vec<&str> = text.split_whitespace().rev().take(8).collect();
+        let len = run_len(&words, &mut runs);
+        let data = &rest[tokens::BINARY_MARK.len()..];
+        for b in data[..4 * len].chunks_exact(4) {
+            text.push_str(&format!("{:?}\t\r\n", f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        }
+        rest = &data[4 * len + 1..];
+    }
+    text.into_bytes()
+}
+
+/// Numbers in the run that follows these words (latest first); `norm` counts down the runs of a norm.
+fn run_len(words: &[&str], norm: &mut Vec<usize>) -> usize {
+    if let Some(len) = norm.pop() {
+        return len;
+    }
+    let int = |i: usize| words.get(i).and_then(|w| w.parse::<usize>().ok());
+    match (int(0), int(1), int(2), int(3), int(4), int(5)) {
+        // dilations, channels, kernel
+        (Some(1), Some(1), Some(c_out), Some(c_in), Some(kx), Some(ky)) => ky * kx * c_in * c_out,
+        // flags, epsilon, channels: all our norms have both
+        (Some(1), Some(1), None, Some(c), ..) => {
+            *norm = vec![c; 3];
+            c
+        }
+        (Some(c_out), Some(c_in), None, ..) => c_in * c_out,
+        (Some(c), None, ..) => c,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn written_nets_are_read_back() {
+    for name in ["b1c4", "b2c16", "b4c32"] {
+        let net = trained(name);
+        let back = read("memory", &write(&net).unwrap(), Numbers::Binary).unwrap();
+        assert!(back == net, "{name}");
+        assert!(read("memory", &as_text(&net), Numbers::Text).unwrap() == net, "{name} as text");
+    }
+}
+
+#[test]
+fn files_go_by_their_names() {
+    let dir = std::env::temp_dir().join(format!("edgezero-katago-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let net = trained("b1c4");
+    save(&dir.join("a.bin.gz"), &net).unwrap();
+    std::fs::copy(dir.join("a.bin.gz"), dir.join("b.GZ")).unwrap();
+    std::fs::write(dir.join("c.bin"), write(&net).unwrap()).unwrap();
+    std::fs::write(dir.join("d.txt"), as_text(&net)).unwrap();
+    for name in ["a.bin.gz", "b.GZ", "c.bin", "d.txt"] {
+        assert!(open(&dir.join(name)).unwrap() == net, "{name}");
+    }
+    std::fs::copy(dir.join("c.bin"), dir.join("e.bin.gz")).unwrap();
+    std::fs::write(dir.join("f.net"), b"x").unwrap();
+    for (name, why) in [("e.bin.gz", "no whole gzip data"), ("f.net", "by its name"), ("g.bin", "No such file")] {
+        let e = open(&dir.join(name)).unwrap_err().to_string();
+        assert!(e.contains(why) && e.contains(name), "{e}");
+    }
+    assert!(save(&dir.join("h.txt"), &net).is_err());
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// The text of a small net with one word or number replaced.
+fn broken(from: &str, to: &str) -> String {
+    let text = String::from_utf8(as_text(&trained("b2c4"))).unwrap();
+    let changed = text.replacen(from, to, 1);
+    assert_ne!(text, changed, "{from}");
+    read("a.txt", changed.as_bytes(), Numbers::Text).unwrap_err().to_string()
+}
+
+#[test]
+fn broken_files_are_refused_with_the_place() {
+    for (from, to, why) in [
+        ("b2c4 8 22", "b2c4 18 22", "model version 18, expected 8 to 11"),
+        ("b2c4 8 22", "b2c4 7 22", "model version 7"),
+        ("b2c4 8 22", "b2c4 8 13", "13 input planes, expected 22"),
+        ("22 19 trunk", "22 x trunk", "'x', expected a number"),
+        ("trunk 2 4", "trunk 2 0", "trunk channels: 0"),
+        ("trunk 2 4", "trunk 2 5", "the header says 5"),
+        ("trunk 2 4", "trunk 3 4", "block 3: kind 'trunk/norm'"),
+        ("trunk 2 4", "trunk 99999 4", "number of blocks: '99999'"),
+        ("ordinary_block", "dilated_block", "kind 'dilated_block'"),
+        ("conv1 3 3 22 4 1 1", "conv1 2 3 22 4 1 1", "kernel 2x3"),
+        ("conv1 3 3 22 4 1 1", "conv1 3 3 22 4 2 2", "dilation 2x2"),
+        ("conv1 3 3 22 4 1 1", "conv1 3 3 4000 4000 1 1", "first convolution: 144000000 numbers, but the file ends before"),
+        ("conv1 3 3 22 4 1 1", "conv1 3 3 18446744073709551615 4 1 1", "expected a number up to"),
+        ("conv1 3 3 22 4 1 1", "conv1 3 3 22 4 1 1 NaN", "NaN"),
+        ("norm1 4 0.0001", "norm1 4 -1", "epsilon -1"),
+        ("norm1 4 0.0001", "norm1 4 inf", "infinity"),
+        ("norm1 4 0.0001 1 1", "norm1 4 0.0001 2 1", "'2', expected a number up to 1"),
+        ("sv3/b 4", "sv3/b 3", ""),
+    ] {
+        let e = broken(from, to);
+        assert!(e.contains("a.txt") && e.contains(why), "{from} -> {to}: {e}");
+    }
+}
+
+#[test]
+fn binary_nan_and_wrong_marks() {
+    let mut bytes = write(&trained("b1c4")).unwrap();
+    let mark = bytes.windows(5).position(|w| w == tokens::BINARY_MARK).unwrap();
+    let at = mark + 5 + 4 * 7;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let e = read("a.bin", &bytes, Numbers::Binary).unwrap_err().to_string();
+    assert!(e.contains("number 7 is NaN") && e.contains("a.bin @ byte"), "{e}");
+    bytes[mark] = b'#';
+    let e = read("a.bin", &bytes, Numbers::Binary).unwrap_err().to_string();
+    assert_eq!(e, format!("a.bin @ byte {mark}: first convolution: no @BIN@ before its 792 numbers"));
+    let negative = {
+        let mut net = trained("b1c4");
+        *net.stats_mut().last_mut().unwrap() = -1.0;
+        write(&net).unwrap()
+    };
+    assert!(read("a.bin", &negative, Numbers::Binary).unwrap_err().to_string().contains("no mean or variance"));
+}
+
+#[test]
+fn cut_and_mutated_files_never_panic() {
+    let bytes = write(&trained("b2c4")).unwrap();
+    for end in 0..bytes.len() - 1 {
+        assert!(read("cut", &bytes[..end], Numbers::Binary).is_err(), "{end} of {}", bytes.len());
+    }
+    let text = as_text(&trained("b1c1"));
+    for end in (0..text.len() - 20).step_by(7) {
+        assert!(read("cut", &text[..end], Numbers::Text).is_err(), "{end}");
+    }
+    let mut random = rng(1, 1);
+    let mut refused = 0;
+    for _ in 0..20_000 {
+        let mut changed = bytes.clone();
+        for _ in 0..=below(random.next_u64(), 3) {
+            let at = below(random.next_u64(), changed.len().min(1500));
+            changed[at] = random.next_u64() as u8;
+        }
+        refused += usize::from(read("mutated", &changed, Numbers::Binary).is_err());
+    }
+    println!("mutated files refused {refused}/20000");
+}
+
+#[test]
+fn nets_that_version_8_cannot_hold_are_not_written() {
+    let mut arch = NetConfig::named("b1c4").unwrap().arch();
+    arch.norm_tip.act = crate::compute::Activation::Mish;
+    assert!(write(&Net::zeroed("mish", arch)).unwrap_err().to_string().contains("Mish"));
+}
