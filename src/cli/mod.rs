@@ -10,9 +10,9 @@ mod progress;
 mod convert;
 mod inspect;
 mod profiles;
+mod replay;
 mod train;
 mod verify;
-mod replay;
 
 commands! {
     Convert(convert::ConvertArgs) = convert::run,

@@ -146,7 +146,8 @@ fn norm_statistics_by_their_definition() {
     let x = random(1, POINTS.elements());
     let (_, saved, running) = norm_value(&ops, Activation::Relu, &x, &[1.0, 2.0, 0.5, 0.0, 0.1, -0.2], &x);
     for c in 0..3 {
-        let on: Vec<f64> = x.iter().skip(c).step_by(3).zip(&mask).filter(|(_, m)| **m != 0.0).map(|(x, _)| f64::from(*x)).collect();
+        let on: Vec<f64> =
+            x.iter().skip(c).step_by(3).zip(&mask).filter(|(_, m)| **m != 0.0).map(|(x, _)| f64::from(*x)).collect();
         let mean = on.iter().sum::<f64>() / 23.0;
         let variance = on.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 23.0;
         near("mean", f64::from(saved[c]), mean, 1e-6);
@@ -189,9 +190,9 @@ fn norm_gradients() {
             assert!((added[i] - 1.0 - dx[i]).abs() < 1e-6, "added {i}");
             assert!(mask[i / 3] != 0.0 || dx[i] == 0.0, "off the board {i}");
         }
-        for i in 0..6 {
+        for (i, g) in grads.iter().enumerate() {
             let expected = slope(&params, i, &mut |p| norm_value(&ops, act, &x, p, &r).0);
-            near(&format!("{act:?} parameter {i}"), f64::from(grads[i] - 0.5), expected, 2e-3);
+            near(&format!("{act:?} parameter {i}"), f64::from(g - 0.5), expected, 2e-3);
         }
     }
 }
@@ -281,11 +282,11 @@ fn vectors_added_to_points_and_biases() {
         let (mut dx, mut dbias) = (vec![9.0; 12], vec![0.0; 3]);
         let at = At { buf: &bias, at: 0 };
         ops.bias_act_grad(rows, act, &x, at, &r, &mut dx, AtMut { buf: &mut dbias, at: 0 });
-        for i in 0..12 {
-            near(&format!("{act:?} x[{i}]"), f64::from(dx[i]), slope(&x, i, &mut |x| value(x, &bias)), 2e-3);
+        for (i, dx) in dx.iter().enumerate() {
+            near(&format!("{act:?} x[{i}]"), f64::from(*dx), slope(&x, i, &mut |x| value(x, &bias)), 2e-3);
         }
-        for i in 0..3 {
-            near(&format!("{act:?} bias {i}"), f64::from(dbias[i]), slope(&bias, i, &mut |b| value(&x, b)), 2e-3);
+        for (i, db) in dbias.iter().enumerate() {
+            near(&format!("{act:?} bias {i}"), f64::from(*db), slope(&bias, i, &mut |b| value(&x, b)), 2e-3);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Packed rows to planes, globals and mask, each row moved by its symmetry.
 
 use super::{CpuBuf, CpuOps};
-use crate::base::{Error, Result};
 use crate::base::symmetry::Symmetry;
+use crate::base::{Error, Result};
 use crate::compute::packed::{self, MOVE_NONE, MOVE_PASS, N_GLOBALS, N_PLANES, row_bytes};
 use crate::compute::{PackedRows, Unpacked};
 use rayon::prelude::*;
