@@ -194,7 +194,7 @@ fn what_cannot_be_converted_is_said() {
     assert!(say(&dir.path().join("bare")).contains("no game records (.sgf)"));
     write(dir.path(), "bad/a.sgf", "nothing");
     let said = say(&dir.path().join("bad"));
-    assert!(said.contains("no usable game: 1 of 0 refused") || said.contains("no usable game"), "{said}");
+    assert!(said.contains("no usable game in 1 files; refused: 1 no game in the file"), "{said}");
     assert!(!out.exists());
     let tight = Conversion {
         paths: &[dir.path().join("bad")],

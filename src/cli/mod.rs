@@ -8,24 +8,30 @@ mod out;
 mod progress;
 
 mod convert;
+mod evaluator;
+mod gtp;
 mod inspect;
+mod play;
 mod profiles;
 mod replay;
 mod train;
 mod verify;
 
 commands! {
+    Replay(replay::ReplayArgs) = replay::run,
     Convert(convert::ConvertArgs) = convert::run,
     Inspect(inspect::InspectArgs) = inspect::run,
-    Profiles(profiles::ProfilesArgs) = profiles::run,
-    Train(train::TrainArgs) = train::run,
     Verify(verify::VerifyArgs) = verify::run,
-    Replay(replay::ReplayArgs) = replay::run,
+    Train(train::TrainArgs) = train::run,
+    Gtp(gtp::GtpArgs) = gtp::run,
+    Play(play::PlayArgs) = play::run,
+    Profiles(profiles::ProfilesArgs) = profiles::run,
 }
 
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::device::Machine;
+use crate::infer::BackendChoice;
 use crate::profile::{self, Profile};
 use argh::{FromArgs, SubCommands};
 use std::io::Write;
@@ -55,8 +61,8 @@ struct Args {
     #[argh(option, default = "String::from(\"auto\")")]
     profile: String,
     /// what computes: auto (the default), tensorrt, cuda or cpu
-    #[argh(option, default = "Backend::Auto")]
-    backend: Backend,
+    #[argh(option, default = "BackendChoice::Auto", from_str_fn(backend))]
+    backend: BackendChoice,
     /// threads of the CPU backend; the default is the profile's cores, as far as they are there
     #[argh(option)]
     threads: Option<usize>,
@@ -71,31 +77,8 @@ struct Args {
     command: Command,
 }
 
-/// What computes, as `--backend` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Backend {
-    /// The first that opens of TensorRT, CUDA, CPU.
-    Auto,
-    /// TensorRT engines.
-    TensorRt,
-    /// Our CUDA kernels.
-    Cuda,
-    /// The CPU.
-    Cpu,
-}
-
-impl std::str::FromStr for Backend {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Backend, String> {
-        match text {
-            "auto" => Ok(Backend::Auto),
-            "tensorrt" => Ok(Backend::TensorRt),
-            "cuda" => Ok(Backend::Cuda),
-            "cpu" => Ok(Backend::Cpu),
-            _ => Err("expected auto, tensorrt, cuda or cpu".to_string()),
-        }
-    }
+fn backend(text: &str) -> std::result::Result<BackendChoice, String> {
+    BackendChoice::parse(text).map_err(|e| e.what().to_string())
 }
 
 /// What every subcommand is given.
@@ -103,7 +86,7 @@ pub(super) struct Context {
     /// Budgets and defaults.
     pub(super) profile: Profile,
     /// What was asked to compute.
-    pub(super) backend: Backend,
+    pub(super) backend: BackendChoice,
     /// Threads of the CPU backend, 1 or more.
     pub(super) threads: usize,
     /// Set by Ctrl-C and SIGTERM.

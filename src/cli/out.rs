@@ -12,18 +12,15 @@ pub(super) fn is_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
 }
 
-/// The failure of a write on stdout.
-pub(super) fn failed(err: &io::Error) -> Error {
+fn note(err: &io::Error) {
     if err.kind() == io::ErrorKind::BrokenPipe {
         CLOSED.store(true, Ordering::Relaxed);
     }
-    Error::new("stdout", err)
 }
 
 /// Writes on stdout what `outln!` was given.
 pub(super) fn write(text: fmt::Arguments<'_>) -> Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_fmt(text).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()).map_err(|e| failed(&e))
+    writeln!(Stdout, "{text}").and_then(|()| Stdout.flush()).map_err(|e| Error::new("stdout", e))
 }
 
 /// `println!` for results: gives a `Result`, never panics.
@@ -31,3 +28,16 @@ macro_rules! outln {
     ($($arg:tt)*) => { $crate::cli::out::write(format_args!($($arg)*)) };
 }
 pub(super) use outln;
+
+/// Stdout as a writer that notes when its reader is gone.
+pub(super) struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes).inspect_err(note)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush().inspect_err(note)
+    }
+}

@@ -1,13 +1,14 @@
 //! `edgezero train`: records to shards where they changed, then a run.
 
+use super::Context;
 use super::out::outln;
 use super::progress::Progress;
-use super::{Backend, Context};
 use crate::base::{Error, Result};
 use crate::compute::cpu::CpuOps;
 use crate::compute::{Losses, Ops};
 use crate::corpus::ConvertConfig;
 use crate::device::peak_rss_bytes;
+use crate::infer::BackendChoice;
 use crate::profile::Profile;
 use crate::shard::Dataset;
 use crate::train::{self, Event, Job, METRICS_NAME, Start, TrainConfig, Validation};
@@ -96,7 +97,7 @@ fn set<T: Clone>(to: &mut T, option: &Option<T>) {
 
 pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
     let config = args.config(&ctx.profile)?;
-    if matches!(ctx.backend, Backend::Cuda | Backend::TensorRt) {
+    if matches!(ctx.backend, BackendChoice::Cuda | BackendChoice::TensorRt) {
         return Err(Error::new("--backend", "this build trains on the CPU only").hint("--backend cpu"));
     }
     let shards = match &args.shards {

@@ -196,7 +196,7 @@ mod tests {
     fn identity_follows_names_sizes_and_times() {
         let dir = TempDir::new("identity");
         let config = ConvertConfig { workers: 1, queue_games: 1, min_moves: 1 };
-        let look = |config: &ConvertConfig| survey(&[dir.0.clone()], &dir.0.join("out"), config).unwrap().source;
+        let look = |config: &ConvertConfig| survey(std::slice::from_ref(&dir.0), &dir.0.join("out"), config).unwrap().source;
         fs::write(dir.0.join("a.sgf"), "(;)").unwrap();
         let first = look(&config);
         assert_eq!((first.n_files, first.bytes, look(&config)), (1, 3, first.clone()));

@@ -7,6 +7,7 @@
 
 pub mod config;
 mod convert;
+mod dead;
 mod files;
 mod outcome;
 mod replay;

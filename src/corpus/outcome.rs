@@ -1,14 +1,19 @@
 //! What the end of a game tells about its positions.
 
+use super::dead::{Fates, PLAYOUTS};
+use crate::base::rng::rng;
 use crate::compute::packed::plane_words;
-use crate::go::rules::Tax;
-use crate::go::score::{Owners, area, taxed_area, without};
+use crate::go::rules::{Scoring, Tax};
+use crate::go::score::{Owners, area, plain_area, taxed_area, territory, without};
 use crate::go::{Color, Game, Point, PointSet};
 use crate::sgf::{GameRecord, Margin, Winner};
 use crate::shard::Outcome;
 
 /// Two scores closer than this are the same; komi comes in halves, and quarters are the finest seen.
 const SCORE_TOLERANCE: f32 = 0.01;
+
+/// How much more often as its owner's a chain must end in random play to be alive: looked at in this order.
+const DEAD_SHARES: [f32; 3] = [0.0, -0.4, 0.4];
 
 /// The outcome of one game.
 pub(super) struct GameOutcome {
@@ -64,25 +69,47 @@ pub(super) fn outcome_of(record: &GameRecord, end: &Game) -> GameOutcome {
 
 /// The areas at the end of a game that two passes ended and that was counted as `score_white`.
 ///
-/// Records do not say which stones were dead. So the position is counted without those that stand in areas no play can
-/// take away (pass-alive, Benson 1976); areas are given if that agrees with the record, else not: a wrong target teaches
-/// worse than none.
+/// Records do not say which stones were dead, so we judge: first those in areas that no play can take away (pass-alive,
+/// Benson 1976), then those that random play takes. A judgement counts only if the score that follows from it is the
+/// recorded one; else there are no areas, since a wrong target teaches worse than none.
 fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
     if !end.is_over() || end.n_passes() < 2 {
         return None;
     }
-    let (board, rules) = (end.board(), end.rules());
-    let owners = area(board, rules.suicide);
-    let is_dead = |&p: &Point| board.get(p).is_some_and(|c| owners[p] == Some(c.opponent()));
-    let dead: PointSet = board.size().points().filter(is_dead).collect();
-    if (end.score_white(&dead) - score_white).abs() > SCORE_TOLERANCE {
-        return None;
+    let board = end.board();
+    let owners = area(board, end.rules().suicide);
+    let in_safe_area = |&p: &Point| board.get(p).is_some_and(|c| owners[p] == Some(c.opponent()));
+    let dead: PointSet = board.size().points().filter(in_safe_area).collect();
+    areas_without(end, &dead, score_white).or_else(|| {
+        // The position is the seed, so the same game is judged the same way everywhere.
+        let (mut fates, mut rng) = (Fates::new(), rng(board.hash(), 0));
+        PLAYOUTS.iter().find_map(|&n_playouts| {
+            fates.play(board, n_playouts, &mut rng);
+            DEAD_SHARES.iter().find_map(|&share| areas_without(end, &fates.dead(board, share), score_white))
+        })
+    })
+}
+
+/// The areas without the `dead`, if the count is the recorded one.
+fn areas_without(end: &Game, dead: &PointSet, score_white: f32) -> Option<Owners> {
+    let same = |score: f32| (score - score_white).abs() < SCORE_TOLERANCE;
+    let (rules, clean) = (end.rules(), without(end.board(), dead));
+    // People count territory by hand: shared points left open do not make the groups beside them a seki.
+    if rules.scoring == Scoring::Territory && same(territory_by_hand(end, dead)) {
+        return Some(plain_area(&clean));
     }
-    let clean = without(board, &dead);
-    Some(match rules.tax {
+    same(end.score_white(dead)).then(|| match rules.tax {
         Tax::None => area(&clean, rules.suicide),
         Tax::Seki | Tax::All => taxed_area(&clean, rules.suicide),
     })
+}
+
+/// Territory without the rule that groups in seki have none.
+fn territory_by_hand(end: &Game, dead: &PointSet) -> f32 {
+    let [black, white] = territory(end.board(), dead, &PointSet::default()).map(|n| n as f32);
+    // Stones taken are points for the other colour.
+    let [black_taken, white_taken] = end.taken().map(|n| n as f32);
+    white + black_taken - black - white_taken + end.white_bonus()
 }
 
 fn planes(owners: &Owners, end: &Game) -> [Vec<u32>; 2] {
@@ -169,6 +196,15 @@ mod tests {
         assert_eq!(cells(o.ownership(Color::Black).unwrap()[0]), [0, 1, 5, 6, 10, 11, 15, 16, 20, 21], "shared points");
         assert!(outcome("KM[7.5]RU[Chinese]RE[W+6.5]", "", "B[];W[]").ownership(Color::Black).is_none(), "another count");
         assert!(outcome("KM[7.5]RU[Chinese]RE[W+7.5]", "", "B[ca];W[]").ownership(Color::Black).is_none(), "one pass");
+    }
+
+    #[test]
+    fn dead_stones_are_judged_by_the_recorded_count() {
+        let count = |re: &str| outcome(&format!("KM[6.5]RU[Japanese]RE[{re}]"), "[ea]", "B[];W[]");
+        // Dead: White has five points and the stone, Black five points.
+        let planes = count("W+7.5").ownership(Color::White).map(|[own, _]| cells(own));
+        assert_eq!(planes, Some(vec![3, 4, 8, 9, 13, 14, 18, 19, 23, 24]));
+        assert!(count("W+3.5").ownership(Color::White).is_none());
     }
 
     #[test]

@@ -10,10 +10,11 @@ use crate::sgf::GameRecord;
 /// and 6.5 are the Japanese values and every rule set with 7.5 counts area.
 pub(super) fn rules_of(record: &GameRecord) -> Rules {
     let text = record.rules.as_deref().unwrap_or_default().trim();
-    Rules::named(text).or_else(|| katago_form(text)).or_else(|| name_inside(text)).unwrap_or_else(|| match record.komi {
+    let by_komi = match record.komi {
         Some(komi) if komi >= 7.0 => Rules::CHINESE,
         _ => Rules::JAPANESE,
-    })
+    };
+    Rules::named(text).or_else(|| katago_form(text)).or_else(|| name_inside(text)).unwrap_or(by_komi)
 }
 
 /// Komi in points: as recorded, else what the rules usually give; half a point in handicap games.

@@ -326,11 +326,11 @@ impl Game {
 
     fn check(&self, color: Color, mv: Move, check: Check) -> Result<(), Illegal> {
         let Move::Play(p) = mv else { return Ok(()) };
-        // Out of turn there is no past and no ko: the position counts as a set-up.
+        // Out of turn the position counts as a set-up without past and ko; in a record a retake stays a retake.
         let in_turn = color == self.to_move;
         let suicide = if check == Check::Tolerant { Suicide::MultiStone } else { self.rules.suicide };
         match self.board.check(p, color, suicide) {
-            Err(Illegal::Ko) if !in_turn || check == Check::Tolerant => {
+            Err(Illegal::Ko) if check == Check::Tolerant || (check == Check::Rules && !in_turn) => {
                 let mut free = self.board.clone();
                 free.clear_ko();
                 free.check(p, color, suicide)?;

@@ -169,22 +169,24 @@ mod tests {
     fn mistakes_are_told_with_file_and_line() {
         let good = BUILT_IN[6].1;
         let cases = [
-            ("cores = 8 ", "cores = 0 ", "my.toml:6: [device] cores is 0, expected 1..=1024 cores"),
-            ("batch_size = 128", "batch_sise = 128", "my.toml:23: unknown field `batch_sise`, expected one of"),
-            ("epochs = 8", "epochs = \"many\"", "my.toml:22: invalid type: string \"many\", expected a whole number"),
-            ("epochs = 8", "epochs = -1", "my.toml:22: invalid value: integer `-1`, expected a whole number"),
-            ("\"b4c32\"", "\"large\"", "my.toml:21: [train] net is \"large\", expected b{blocks}c{channels}, such as b4c32"),
-            ("\"adamw\"", "\"adam\"", "my.toml:25: unknown variant `adam`, expected `sgd` or `adamw`"),
+            ("cores = 8 ", "cores = 0 ", "my.toml:@: [device] cores is 0, expected 1..=1024 cores"),
+            ("batch_size = 128", "batch_sise = 128", "my.toml:@: unknown field `batch_sise`, expected one of"),
+            ("epochs = 8", "epochs = \"many\"", "my.toml:@: invalid type: string \"many\", expected a whole number"),
+            ("epochs = 8", "epochs = -1", "my.toml:@: invalid value: integer `-1`, expected a whole number"),
+            ("\"b4c32\"", "\"large\"", "my.toml:@: [train] net is \"large\", expected b{blocks}c{channels}, such as b4c32"),
+            ("\"adamw\"", "\"adam\"", "my.toml:@: unknown variant `adam`, expected `sgd` or `adamw`"),
             ("komi = 7.5", "komi = 7.3", "[opponent] komi is 7.3, expected an integer or half-integer"),
             ("ema_decay = 0.995", "ema_decay = 1.5", "[train] ema_decay is 1.5, expected 0.0..1.0"),
-            ("[memory]", "[memory", "my.toml:8: "),
+            ("[memory]", "[memory", "my.toml:@: "),
             ("ram_share = ", "# ", "missing field `ram_share`"),
         ];
         for (from, to, expected) in cases {
             let text = good.replacen(from, to, 1);
             assert_ne!(text, good, "{from}");
+            let line = line_of(good, good.find(from).unwrap());
+            let expected = expected.replace('@', &line.to_string());
             let told = Profile::parse(&text, "my.toml").unwrap_err().to_string();
-            assert!(told.contains(expected), "{from} -> {to}: {told}");
+            assert!(told.contains(&expected), "{from} -> {to}: {told}");
             assert!(told.contains("\ntry: edgezero profiles show"), "{told}");
         }
     }

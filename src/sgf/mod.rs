@@ -1,6 +1,6 @@
 //! Game records: bytes to tree to [`GameRecord`], without recursion and in memory proportional to the file.
 //!
-//! Reads FF[1] to FF[4] (<https://www.red-bean.com/sgf/>) in any character set. A broken game costs that game alone:
+//! Reads `FF[1]` to `FF[4]` (<https://www.red-bean.com/sgf/>) in any character set. A broken game costs that game alone:
 //! the next one goes on, and the [`GameError`] says where and why.
 //!
 //! Here a record is only read. Whether its moves are legal is for the board to say: [`replay`] has a plain one.
@@ -26,8 +26,7 @@ use crate::base::Error;
 use std::fmt;
 use std::path::Path;
 
-/// Most moves of one game. Longer ones are made up; the longest in a collection of oddities has 4998.
-pub const MOVES_MAX: usize = 16_384;
+pub use crate::base::limits::GAME_MOVES_MAX as MOVES_MAX;
 
 /// Most points that compressed lists (`AB[aa:ss]`) may set in one game: 45 whole boards. Few bytes stand for many
 /// points there, so this bounds the memory.

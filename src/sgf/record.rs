@@ -289,7 +289,7 @@ enum Vertex {
     Bad,
 }
 
-/// `tt` is a pass wherever it cannot be a point (FF[3]).
+/// `tt` is a pass wherever it cannot be a point (`FF[3]`).
 fn read_point(value: &[u8], w: usize, h: usize) -> Vertex {
     match trim(value) {
         [] => Vertex::Pass,

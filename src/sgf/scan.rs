@@ -4,7 +4,7 @@ use super::Reason;
 use super::charset::Pairs;
 use std::ops::{ControlFlow, Range};
 
-/// The capitals of a property name, padded with zeros. Lower-case letters do not count (FF[1] to FF[3]).
+/// The capitals of a property name, padded with zeros. Lower-case letters do not count (`FF[1]` to `FF[3]`).
 pub type Name = [u8; 4];
 
 /// The name of every property with more than four capitals: none of them has a meaning here.

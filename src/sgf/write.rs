@@ -1,4 +1,4 @@
-//! Writing a game as FF[4].
+//! Writing a game as `FF[4]`.
 
 use super::{GameRecord, Step};
 use crate::go::{Color, Point};

@@ -353,3 +353,50 @@ impl Fault {
         Fault { at, what: what.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::packed::{N_GLOBALS, N_PLANES, PackedRow, unpack};
+
+    #[test]
+    fn targets_move_with_the_planes() {
+        // A board wider than high, the policy on the last move's point and the area where the stones are.
+        let (len, size) = (7, Size::new(7, 5).unwrap());
+        let (own_cell, opp_cell) = (3 * len + 6, 2);
+        assert!(own_cell < 32);
+        let mut row = PackedRow::new(len);
+        row.set_size(size.w(), size.h());
+        row.set_bit(plane::OWN, own_cell);
+        row.set_bit(plane::OPP, opp_cell);
+        for back in 0..5 {
+            row.set_move(back, if back == 0 { own_cell as u16 } else { packed::MOVE_NONE });
+        }
+        let word = |cell: usize| [1u32 << cell, 0];
+        let (own, opp) = (word(own_cell), word(opp_cell));
+        let target = Target {
+            ply: 1,
+            plies_left: 1,
+            to_move: Color::White,
+            policy: own_cell as u16,
+            reply: None,
+            value: None,
+            score: None,
+            ownership: Some([&own, &opp]),
+            weight: 1.0,
+        };
+        let mut bytes = Vec::new();
+        append_record(&mut bytes, row.bytes(), len, &target);
+        let record = Record::new(&bytes, len);
+        let (mut planes, mut globals) = (vec![0.0; len * len * N_PLANES], vec![0.0; N_GLOBALS]);
+        let mut areas = vec![0.0; len * len];
+        for symmetry in Symmetry::all() {
+            unpack(record.row(), len, symmetry.number(), &mut planes, &mut globals);
+            record.ownership_moved(symmetry, &mut areas);
+            for (cell, plane) in planes.chunks_exact(N_PLANES).enumerate() {
+                assert_eq!(areas[cell], plane[1] - plane[2], "{symmetry:?} cell {cell}");
+                assert_eq!(cell == record.policy_moved(symmetry), plane[9] == 1.0, "{symmetry:?} cell {cell}");
+            }
+        }
+    }
+}

@@ -74,7 +74,7 @@ pub fn save(path: &Path, net: &Net) -> Result<()> {
     use std::io::Write;
     if format(path) != Some(Format { gzip: true, numbers: Some(Numbers::Binary) }) {
         return Err(
-            Error::new(path.display(), "KataGo would not know this name as a model file").hint("a name ending in .bin.gz")
+            Error::new(path.display(), "no net is written under this name").hint("a name ending in .safetensors or .bin.gz")
         );
     }
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

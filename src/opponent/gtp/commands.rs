@@ -1,0 +1,276 @@
+//! The commands and what they say.
+
+use super::{Reply, handicap};
+use crate::base::fs::read_limited;
+use crate::base::{Error, Result};
+use crate::go::{Color, Move, Point, PointSet, Rules, Size};
+use crate::opponent::clock::{TimeLeft, TimeSettings};
+use crate::opponent::session::{Answer, Session};
+use crate::opponent::show::{board_text, score_text};
+use crate::sgf;
+use std::path::Path;
+
+/// Largest file read by `loadsgf`, in bytes: a game with every variation of a study has less.
+const SGF_BYTES_MAX: u64 = 16 << 20;
+
+type Command = fn(&mut Session, &[&str]) -> Result<Reply>;
+
+/// In the order in which `list_commands` gives them; some programs expect `protocol_version` first.
+const COMMANDS: [(&str, Command); 27] = [
+    ("protocol_version", |_, _| say("2")),
+    ("name", |_, _| say("edgezero")),
+    ("version", |_, _| say(env!("CARGO_PKG_VERSION"))),
+    ("known_command", |_, args| say(args.first().is_some_and(|name| find(name).is_some()).to_string())),
+    ("list_commands", |_, _| say(COMMANDS.map(|(name, _)| name).join("\n"))),
+    ("quit", |_, _| say("")),
+    ("boardsize", |session, args| Ok(boardsize(session, args))),
+    ("rectangular_boardsize", |session, args| Ok(boardsize(session, args))),
+    ("clear_board", |session, _| {
+        session.clear();
+        say("")
+    }),
+    ("komi", |session, args| Ok(komi(session, args))),
+    ("get_komi", |session, _| say(session.game().komi().to_string())),
+    ("play", |session, args| Ok(play(session, args))),
+    ("undo", |session, _| match session.undo() {
+        true => say(""),
+        false => fail("cannot undo"),
+    }),
+    ("kata-get-rules", |session, _| say(session.game().rules().to_json())),
+    ("kata-set-rule", |session, args| Ok(set_rule(session, args))),
+    ("kata-set-rules", |session, args| Ok(set_rules(session, args))),
+    ("genmove", genmove),
+    ("showboard", |session, _| say(showboard(session))),
+    ("fixed_handicap", |session, args| Ok(fixed_handicap(session, args))),
+    ("place_free_handicap", |session, args| Ok(place_free_handicap(session, args))),
+    ("set_free_handicap", |session, args| Ok(set_free_handicap(session, args))),
+    ("time_settings", |session, args| Ok(time_settings(session, args))),
+    ("time_left", |session, args| Ok(time_left(session, args))),
+    ("final_score", |session, _| say(score_text(session.score()?.0))),
+    ("final_status_list", final_status_list),
+    ("loadsgf", |session, args| Ok(load_sgf(session, args))),
+    ("stop", |_, _| say("")),
+];
+
+/// The command of a name.
+pub(super) fn find(name: &str) -> Option<Command> {
+    COMMANDS.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)
+}
+
+fn say(text: impl Into<String>) -> Result<Reply> {
+    Ok(Ok(text.into()))
+}
+
+fn fail(text: impl Into<String>) -> Result<Reply> {
+    Ok(Err(text.into()))
+}
+
+fn boardsize(session: &mut Session, args: &[&str]) -> Reply {
+    let sides: Vec<Option<usize>> = args.iter().flat_map(|arg| arg.split(':')).map(|side| side.parse().ok()).collect();
+    let size = match sides[..] {
+        [Some(len)] => Size::square(len),
+        [Some(w), Some(h)] => Size::new(w, h),
+        _ => return Err(format!("Expected one or two integers for boardsize but got '{}'", args.join(" "))),
+    };
+    let size = size.ok_or("unacceptable size")?;
+    // Controllers repeat the size in the middle of a game.
+    if size != session.game().size() {
+        session.set_size(size);
+    }
+    Ok(String::new())
+}
+
+fn komi(session: &mut Session, args: &[&str]) -> Reply {
+    let komi: f32 = match args {
+        [komi] => komi.parse().map_err(|_| format!("Could not parse komi: '{komi}'"))?,
+        _ => return Err(format!("Expected one number for komi but got '{}'", args.join(" "))),
+    };
+    if !(-400.0..=400.0).contains(&komi) {
+        return Err("unacceptable komi".to_string());
+    }
+    if (komi * 2.0).fract() != 0.0 {
+        return Err("komi must be an integer or half-integer".to_string());
+    }
+    session.set_komi(komi);
+    Ok(String::new())
+}
+
+fn play(session: &mut Session, args: &[&str]) -> Reply {
+    let &[color, vertex] = args else {
+        return Err(format!("Expected two arguments for play but got '{}'", args.join(" ")));
+    };
+    let color = parse_color(color)?;
+    let size = session.game().size();
+    let mv = Move::parse_gtp(vertex, size).ok_or_else(|| format!("Could not parse vertex: '{vertex}'"))?;
+    session.play(color, mv).map_err(|_| "illegal move".to_string())?;
+    Ok(String::new())
+}
+
+fn genmove(session: &mut Session, args: &[&str]) -> Result<Reply> {
+    let color = match args {
+        [color] => match parse_color(color) {
+            Ok(color) => color,
+            Err(text) => return fail(text),
+        },
+        _ => return fail(format!("Expected one argument for genmove but got '{}'", args.join(" "))),
+    };
+    let size = session.game().size();
+    say(match session.genmove(color)? {
+        Answer::Move(mv) => mv.gtp(size),
+        Answer::Resign => "resign".to_string(),
+    })
+}
+
+fn set_rules(session: &mut Session, args: &[&str]) -> Reply {
+    let rules = Rules::parse(&args.join(" ")).map_err(|e| e.what().to_string())?;
+    session.set_rules(rules);
+    Ok(String::new())
+}
+
+fn set_rule(session: &mut Session, args: &[&str]) -> Reply {
+    let &[key, value] = args else {
+        return Err(format!("Expected two arguments for kata-set-rule but got '{}'", args.join(" ")));
+    };
+    let mut rules = *session.game().rules();
+    // `true` and `false` are flags, all else is a name.
+    let value = match value {
+        "true" => serde_json::Value::Bool(true),
+        "false" => serde_json::Value::Bool(false),
+        name => serde_json::Value::from(name),
+    };
+    rules.set(key, &value).map_err(|e| e.what().to_string())?;
+    session.set_rules(rules);
+    Ok(String::new())
+}
+
+fn showboard(session: &Session) -> String {
+    let game = session.game();
+    let last = game.moves().last().map(|&(_, mv)| mv);
+    let [black, white] = game.taken();
+    let next = match game.to_move() {
+        Color::Black => "Black",
+        Color::White => "White",
+    };
+    format!(
+        "MoveNum: {} HASH: {:016X}\n{}\nNext player: {next}\nRules: {}\nKomi: {}\nB stones captured: {black}\nW stones captured: {white}",
+        game.moves().len(),
+        game.board().hash(),
+        board_text(game.board(), last),
+        game.rules().to_json(),
+        game.komi(),
+    )
+}
+
+fn fixed_handicap(session: &mut Session, args: &[&str]) -> Reply {
+    let n = handicap_count(session, args)?;
+    let stones = handicap::fixed(session.game().size(), n).ok_or("Number of handicap stones is invalid for this board")?;
+    Ok(put_handicap(session, &stones))
+}
+
+/// Custom's places serve a free handicap too; GTP lets an engine place fewer stones than asked for.
+fn place_free_handicap(session: &mut Session, args: &[&str]) -> Reply {
+    let size = session.game().size();
+    let n = handicap_count(session, args)?.min(handicap::most(size));
+    let stones = handicap::fixed(size, n).ok_or("Number of handicap stones is invalid for this board")?;
+    Ok(put_handicap(session, &stones))
+}
+
+fn set_free_handicap(session: &mut Session, args: &[&str]) -> Reply {
+    let size = session.game().size();
+    if !session.is_bare() {
+        return Err("Board is not empty".to_string());
+    }
+    let mut seen = PointSet::default();
+    let mut stones = Vec::new();
+    for vertex in args {
+        let p = Point::parse_gtp(vertex, size).ok_or_else(|| format!("Could not parse vertex: '{vertex}'"))?;
+        if !seen.insert(p) {
+            return Err(format!("Vertex given twice: '{vertex}'"));
+        }
+        stones.push(p);
+    }
+    if stones.len() < 2 || stones.len() >= size.n_points() {
+        return Err("Number of handicap stones is invalid for this board".to_string());
+    }
+    session.set_handicap(&stones);
+    Ok(String::new())
+}
+
+fn handicap_count(session: &Session, args: &[&str]) -> std::result::Result<usize, String> {
+    let n = match args {
+        [n] => n.parse().map_err(|_| format!("Could not parse number of handicap stones: '{n}'"))?,
+        _ => return Err(format!("Expected one argument for handicap but got '{}'", args.join(" "))),
+    };
+    if !session.is_bare() {
+        return Err("Board is not empty".to_string());
+    }
+    Ok(n)
+}
+
+fn put_handicap(session: &mut Session, stones: &[Point]) -> String {
+    session.set_handicap(stones);
+    vertices(stones.iter().copied(), session.game().size())
+}
+
+/// Canadian time, GTP's own form: main time, a period, and the stones of a period. A period without stones is no limit.
+fn time_settings(session: &mut Session, args: &[&str]) -> Reply {
+    let numbers: Vec<f64> = args.iter().filter_map(|arg| arg.parse().ok()).filter(|n: &f64| (0.0..1e9).contains(n)).collect();
+    let &[main, period, stones] = &numbers[..] else {
+        return Err(format!("Expected three numbers, 0 or more, for time_settings but got '{}'", args.join(" ")));
+    };
+    let unlimited = period > 0.0 && stones == 0.0;
+    session.clock.set((!unlimited).then_some(TimeSettings { main, period, stones: stones as u32 }));
+    Ok(String::new())
+}
+
+fn time_left(session: &mut Session, args: &[&str]) -> Reply {
+    let &[color, seconds, stones] = args else {
+        return Err(format!("Expected three arguments for time_left but got '{}'", args.join(" ")));
+    };
+    let color = parse_color(color)?;
+    // Some controllers tell a negative rest when the time is up.
+    let seconds: f64 =
+        seconds.parse().ok().filter(|s: &f64| s.is_finite()).ok_or_else(|| format!("Could not parse time: '{seconds}'"))?;
+    let stones: u32 = stones.parse().map_err(|_| format!("Could not parse stones: '{stones}'"))?;
+    session.clock.tell(color, TimeLeft { seconds: seconds.max(0.0), stones });
+    Ok(String::new())
+}
+
+fn final_status_list(session: &mut Session, args: &[&str]) -> Result<Reply> {
+    let wants_dead = match args {
+        ["dead"] => true,
+        ["alive"] => false,
+        // Chains in seki are alive here.
+        ["seki"] => return say(""),
+        _ => return fail("Expected alive, seki or dead for final_status_list"),
+    };
+    let (_, dead) = session.score()?;
+    let board = session.game().board();
+    let stones = board.size().points().filter(|&p| board.get(p).is_some() && dead.contains(p) == wants_dead);
+    say(vertices(stones, board.size()))
+}
+
+/// `loadsgf file [n]`: the position before move `n`, else after the last one.
+fn load_sgf(session: &mut Session, args: &[&str]) -> Reply {
+    let (path, n) = match args {
+        [path] => (path, usize::MAX),
+        [path, n] => (path, n.parse().ok().filter(|&n| n > 0).ok_or_else(|| format!("Could not parse move number: '{n}'"))?),
+        _ => return Err(format!("Expected a file and a move number for loadsgf but got '{}'", args.join(" "))),
+    };
+    let one_line = |text: String| text.replace('\n', "; ");
+    let cannot = |e: Error| format!("cannot load file: {}", one_line(e.to_string()));
+    let bytes = read_limited(Path::new(path), SGF_BYTES_MAX).map_err(cannot)?;
+    let record = sgf::games(&bytes).next().ok_or("cannot load file: no game in it")?;
+    let record = record.map_err(|e| cannot(e.at(Path::new(path))))?;
+    session.load(&record, n.saturating_sub(1)).map_err(|(n, why)| format!("cannot load file: move {n}: {why}"))?;
+    Ok(String::new())
+}
+
+fn vertices(points: impl Iterator<Item = Point>, size: Size) -> String {
+    let names: Vec<String> = points.map(|p| p.gtp(size)).collect();
+    names.join(" ")
+}
+
+fn parse_color(text: &str) -> std::result::Result<Color, String> {
+    Color::parse(text).ok_or_else(|| format!("Could not parse color: '{text}'"))
+}

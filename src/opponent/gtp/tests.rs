@@ -1,0 +1,390 @@
+//! Transcripts: what is sent, what must come back.
+
+use super::*;
+use crate::go::{Move, Size};
+use crate::infer::Evaluation;
+use crate::infer::scripted::Scripted;
+use crate::opponent::OpponentConfig;
+
+/// A net that likes given moves in their order, least of all to pass, and says the same of every position.
+struct Liking {
+    moves: Vec<&'static str>,
+    win: f32,
+    lead: f32,
+}
+
+impl Default for Liking {
+    fn default() -> Liking {
+        Liking { moves: Vec::new(), win: 0.5, lead: 0.0 }
+    }
+}
+
+impl Liking {
+    fn says(&self, len: usize) -> Evaluation {
+        let mut answer = Evaluation::even(len);
+        for (rank, name) in self.moves.iter().enumerate() {
+            let mv = Move::parse_gtp(name, Size::square(len).unwrap()).unwrap();
+            answer.policy[mv.policy_index(len)] = 5.0 - rank as f32 / 10.0;
+        }
+        answer.policy[len * len] = -1.0;
+        answer.value = [self.win.ln(), (1.0 - self.win).ln(), f32::NEG_INFINITY];
+        answer.score[2] = self.lead / 20.0;
+        answer
+    }
+}
+
+fn config() -> OpponentConfig {
+    OpponentConfig { rules: "chinese".to_string(), komi: 7.5, resign_below: 0.05, resign_streak: 2, resign_after: 0.0 }
+}
+
+/// Sends the lines of `> …` in `transcript` and compares everything that comes back with what follows them.
+#[track_caller]
+fn check(net: Liking, transcript: &str) {
+    let evaluator = Scripted::new(8, move |request| net.says(request.len));
+    let mut session = Session::new(Box::new(evaluator), config()).unwrap();
+    let mut told = String::new();
+    for line in transcript.lines().map(str::trim).filter_map(|line| line.strip_prefix('>')) {
+        let mut out = Vec::new();
+        let lines = Lines::new(line.trim().as_bytes());
+        serve(&mut session, lines, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.is_empty() || out.ends_with("\n\n"), "{line}: {out:?}");
+        told.push_str(format!("> {}", line.trim()).trim_end());
+        told.push('\n');
+        told.extend(out.lines().filter(|line| !line.is_empty()).map(|line| format!("{}|\n", without_hash(line).trim_start())));
+    }
+    let expected: String = transcript.lines().map(|line| format!("{}\n", line.trim())).filter(|line| line.len() > 1).collect();
+    assert_eq!(told, expected);
+}
+
+/// The position's hash is nobody's business here.
+fn without_hash(line: &str) -> &str {
+    line.find("HASH").map_or(line, |at| &line[..at + 4])
+}
+
+#[test]
+fn framing_ids_and_comments() {
+    check(
+        Liking::default(),
+        "> protocol_version
+         = 2|
+         > 7 name
+         =7 edgezero|
+         > 12  play b d4 # a comment
+         =12 |
+         > 13 nonsense 1 2
+         ?13 unknown command|
+         > nonsense
+         ? unknown command|
+         >
+         > # only a comment
+         > 14
+         ?14 unknown command|
+         > 15\tknown_command\tgenmove
+         =15 true|
+         > known_command gen
+         = false|
+         > 16 quit
+         =16 |",
+    );
+}
+
+#[test]
+fn the_board_and_its_errors() {
+    check(
+        Liking::default(),
+        "> boardsize 9
+         = |
+         > play B E5
+         = |
+         > boardsize 9
+         = |
+         > play w e5
+         ? illegal move|
+         > play X E4
+         ? Could not parse color: 'X'|
+         > play B K1
+         ? Could not parse vertex: 'K1'|
+         > play B
+         ? Expected two arguments for play but got 'B'|
+         > boardsize 20
+         ? unacceptable size|
+         > boardsize 1
+         ? unacceptable size|
+         > boardsize x
+         ? Expected one or two integers for boardsize but got 'x'|
+         > boardsize 5:7
+         = |
+         > play B E7
+         = |
+         > play B F1
+         ? Could not parse vertex: 'F1'|
+         > rectangular_boardsize 4 3
+         = |
+         > undo
+         ? cannot undo|
+         > play b a1
+         = |
+         > showboard
+         = MoveNum: 1 HASH|
+             A B C D|
+          3  . . . .|
+          2  . . . .|
+          1 (X). . .|
+         Next player: White|
+         Rules: {\"friendlyPassOk\":true,\"hasButton\":false,\"ko\":\"SIMPLE\",\"scoring\":\"AREA\",\"suicide\":false,\"tax\":\"NONE\",\"whiteHandicapBonus\":\"N\"}|
+         Komi: 7.5|
+         B stones captured: 0|
+         W stones captured: 0|
+         > undo
+         = |
+         > undo
+         ? cannot undo|",
+    );
+}
+
+#[test]
+fn komi_and_rules() {
+    check(
+        Liking::default(),
+        "> get_komi
+         = 7.5|
+         > komi 6.5
+         = |
+         > komi 6.4
+         ? komi must be an integer or half-integer|
+         > komi 500
+         ? unacceptable komi|
+         > komi nan
+         ? unacceptable komi|
+         > komi five
+         ? Could not parse komi: 'five'|
+         > clear_board
+         = |
+         > get_komi
+         = 6.5|
+         > kata-set-rules new zealand
+         = |
+         > kata-get-rules
+         = {\"friendlyPassOk\":true,\"hasButton\":false,\"ko\":\"SITUATIONAL\",\"scoring\":\"AREA\",\"suicide\":true,\"tax\":\"NONE\",\"whiteHandicapBonus\":\"0\"}|
+         > kata-set-rules { \"ko\": \"SIMPLE\" }
+         = |
+         > kata-set-rule suicide false
+         = |
+         > kata-get-rules
+         = {\"friendlyPassOk\":false,\"hasButton\":false,\"ko\":\"SIMPLE\",\"scoring\":\"AREA\",\"suicide\":false,\"tax\":\"NONE\",\"whiteHandicapBonus\":\"0\"}|
+         > get_komi
+         = 6.5|
+         > time_settings 60 30 1
+         = |
+         > time_left b 12.5 0
+         = |
+         > time_left b soon 0
+         ? Could not parse time: 'soon'|
+         > time_settings 1 2
+         ? Expected three numbers, 0 or more, for time_settings but got '1 2'|",
+    );
+}
+
+#[test]
+fn handicap() {
+    check(
+        Liking { moves: vec!["G7", "E5"], ..Liking::default() },
+        "> boardsize 9
+         = |
+         > fixed_handicap 10
+         ? Number of handicap stones is invalid for this board|
+         > fixed_handicap 2
+         = C3 G7|
+         > fixed_handicap 2
+         ? Board is not empty|
+         > genmove w
+         = E5|
+         > clear_board
+         = |
+         > place_free_handicap 30
+         = C3 G7 G3 C7 C5 G5 E3 E7 E5|
+         > clear_board
+         = |
+         > set_free_handicap A1 A1
+         ? Vertex given twice: 'A1'|
+         > set_free_handicap A1 J9
+         = |
+         > final_status_list alive
+         = J9 A1|
+         > undo
+         ? cannot undo|",
+    );
+}
+
+/// Black has just taken a ko at C2.
+const KO: &str = "
+         > boardsize 5
+         = |
+         > play b b3
+         = |
+         > play w c3
+         = |
+         > play b a2
+         = |
+         > play w d2
+         = |
+         > play b b1
+         = |
+         > play w c1
+         = |
+         > play w b2
+         = |
+         > play b c2
+         = |
+";
+
+#[test]
+fn never_an_illegal_move() {
+    // White likes an occupied point, the ko, a suicide; then a point that may be played.
+    check(
+        Liking { moves: vec!["B1", "B2", "A1", "E5"], ..Liking::default() },
+        &format!(
+            "{KO}
+             > genmove w
+             = E5|"
+        ),
+    );
+}
+
+#[test]
+fn superko_binds_the_engine_but_not_the_controller() {
+    let passed = format!(
+        "> kata-set-rules tromp-taylor
+         = |
+         {KO}
+         > play w pass
+         = |
+         > play b pass
+         = |"
+    );
+    let liking = || Liking { moves: vec!["B2", "E5"], ..Liking::default() };
+    check(
+        liking(),
+        &format!(
+            "{passed}
+             > genmove w
+             = E5|"
+        ),
+    );
+    check(
+        liking(),
+        &format!(
+            "{passed}
+             > play w b2
+             = |"
+        ),
+    );
+}
+
+/// Both sides live with two eyes; nothing is left to play but eyes. Nine handicap stones give White nine points.
+const ENDED: &str = "
+         > boardsize 5
+         = |
+         > komi 0.5
+         = |
+         > set_free_handicap A2 B2 C2 C1 C3 C4 B4 A4 C5
+         = |
+         > play w d2
+         = |
+         > play w d3
+         = |
+         > play w d4
+         = |
+         > play w d5
+         = |
+         > play w e2
+         = |
+         > play w e4
+         = |
+         > play w d1
+         = |
+         > play b b1
+         = |
+         > play w e1
+         = |
+";
+
+#[test]
+fn passes_when_only_eyes_are_left() {
+    let likes_eyes = || Liking { moves: vec!["A1", "A3", "B3", "A5", "E3", "E5"], ..Liking::default() };
+    check(
+        likes_eyes(),
+        &format!(
+            "{ENDED}
+             > genmove b
+             = pass|
+             > genmove w
+             = pass|
+             > final_score
+             = W+4.5|
+             > final_status_list dead
+             = |"
+        ),
+    );
+}
+
+#[test]
+fn resigns_only_when_it_is_clear() {
+    let lost = || Liking { moves: vec!["C3", "C4", "C5", "D3"], win: 0.01, lead: -30.0 };
+    check(
+        lost(),
+        "> boardsize 9
+         = |
+         > genmove b
+         = C3|
+         > play w e5
+         = |
+         > genmove b
+         = resign|",
+    );
+    check(
+        Liking { lead: -1.0, ..lost() },
+        "> boardsize 9
+         = |
+         > genmove b
+         = C3|
+         > play w e5
+         = |
+         > genmove b
+         = C4|",
+    );
+}
+
+#[test]
+fn records_are_loaded() {
+    let path = std::env::temp_dir().join(format!("edgezero-load-{}.sgf", std::process::id()));
+    std::fs::write(&path, "(;SZ[5]KM[3]RU[Japanese]AB[aa][bb]PL[W];W[cc];B[dd];W[dd])").unwrap();
+    let path = path.to_str().unwrap();
+    check(
+        Liking::default(),
+        &format!(
+            "> loadsgf {path}
+             ? cannot load file: move 3: occupied point|
+             > get_komi
+             = 7.5|
+             > loadsgf {path} 3
+             = |
+             > get_komi
+             = 3|
+             > play w d2
+             ? illegal move|
+             > undo
+             = |
+             > undo
+             = |
+             > undo
+             ? cannot undo|
+             > loadsgf {path} 0
+             ? Could not parse move number: '0'|
+             > loadsgf /no/such.sgf
+             ? cannot load file: /no/such.sgf: No such file or directory (os error 2)|"
+        ),
+    );
+    std::fs::remove_file(path).unwrap();
+}

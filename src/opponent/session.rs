@@ -1,0 +1,166 @@
+//! A game in progress with a net at one side, or at both.
+
+use super::choice::{choose, dead_at_end};
+use super::clock::Clock;
+use super::config::OpponentConfig;
+use super::judge::{Judge, View};
+use crate::base::Result;
+use crate::base::symmetry::Symmetry;
+use crate::go::{Color, Game, Illegal, Move, Point, PointSet, Rules, Size};
+use crate::infer::Evaluator;
+use crate::sgf::{GameRecord, Step};
+
+/// Points behind from which on a small chance to win is also clear on the board: small nets are sure of themselves too early.
+const RESIGN_LEAD: f32 = -10.0;
+/// Side of the board before a controller names one, in points.
+const BOARD_LEN_DEFAULT: usize = 19;
+
+/// What the net does with its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A stone or a pass; it has been played.
+    Move(Move),
+    /// Gives the game up; nothing was played.
+    Resign,
+}
+
+/// A game, its rules, its clock, and the net that plays.
+pub struct Session {
+    judge: Judge,
+    config: OpponentConfig,
+    game: Game,
+    /// The present game's time.
+    pub clock: Clock,
+    /// Own moves in a row that looked lost, by colour.
+    n_hopeless: [usize; 2],
+}
+
+impl Session {
+    /// A session on an empty 19x19 board with the rules and the komi of `config`.
+    ///
+    /// # Errors
+    /// Rules that do not exist.
+    pub fn new(evaluator: Box<dyn Evaluator>, config: OpponentConfig) -> Result<Session> {
+        let rules = Rules::parse(&config.rules)?;
+        let size = Size::square(BOARD_LEN_DEFAULT).expect("19 is a size we play");
+        let game = Game::new(size, rules, config.komi);
+        Ok(Session { judge: Judge::new(evaluator), config, game, clock: Clock::default(), n_hopeless: [0; 2] })
+    }
+
+    /// The game as it stands.
+    pub fn game(&self) -> &Game {
+        &self.game
+    }
+
+    /// Begins a new game; rules and komi stay.
+    pub fn clear(&mut self) {
+        self.set_size(self.game.size());
+    }
+
+    /// Begins a new game on a board of this size; rules and komi stay.
+    pub fn set_size(&mut self, size: Size) {
+        self.game = Game::new(size, *self.game.rules(), self.game.komi());
+        self.n_hopeless = [0; 2];
+    }
+
+    /// Changes the komi of the game in progress.
+    pub fn set_komi(&mut self, komi: f32) {
+        self.game.set_komi(komi);
+    }
+
+    /// Replays the game under other rules.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.game.set_rules(rules);
+    }
+
+    /// Puts Black's handicap stones on the empty board; White moves next.
+    pub fn set_handicap(&mut self, stones: &[Point]) {
+        self.game.set_stones(stones.iter().map(|&p| (p, Some(Color::Black))));
+        self.game.set_to_move(Color::White);
+    }
+
+    /// Takes over a record: its board, komi and rules as far as it tells them, and its first `n_moves_max` moves.
+    ///
+    /// # Errors
+    /// The number, from 1, and the fault of a move that cannot be; the game is as it was.
+    pub fn load(&mut self, record: &GameRecord, n_moves_max: usize) -> std::result::Result<(), (usize, Illegal)> {
+        let rules = record.rules.as_deref().and_then(Rules::named).unwrap_or(*self.game.rules());
+        let mut game = Game::new(record.size, rules, record.komi.unwrap_or(self.game.komi()));
+        let mut n_moves = 0;
+        // Stones that stand together are one set-up: each would forget the history anew.
+        for steps in record.steps.chunk_by(|a, b| matches!((a, b), (Step::Setup { .. }, Step::Setup { .. }))) {
+            match steps[0] {
+                Step::Setup { .. } => game.set_stones(steps.iter().filter_map(|step| match *step {
+                    Step::Setup { point, stone } => Some((point, stone)),
+                    Step::ToMove(_) | Step::Move { .. } => None,
+                })),
+                Step::ToMove(color) => game.set_to_move(color),
+                Step::Move { color, mv, .. } => {
+                    if n_moves == n_moves_max {
+                        break;
+                    }
+                    n_moves += 1;
+                    game.play_tolerant(color, mv).map_err(|why| (n_moves, why))?;
+                }
+            }
+        }
+        self.game = game;
+        self.n_hopeless = [0; 2];
+        Ok(())
+    }
+
+    /// Plays what the controller says: refuses only occupied points, points off the board and single-stone suicide.
+    pub fn play(&mut self, color: Color, mv: Move) -> std::result::Result<(), Illegal> {
+        self.game.play_tolerant(color, mv)
+    }
+
+    /// Takes the last move back; false if there is none.
+    pub fn undo(&mut self) -> bool {
+        self.n_hopeless = [0; 2];
+        self.game.undo()
+    }
+
+    /// Chooses and plays the move of `color`, or resigns. Never an illegal move.
+    pub fn genmove(&mut self, color: Color) -> Result<Answer> {
+        self.game.set_to_move(color);
+        let view = self.judge.look(&self.game, &[Symmetry::IDENTITY])?;
+        let mv = choose(&self.game, &view);
+        self.note(color, &view);
+        // Who passes has nothing left to do: the count says the same as giving up.
+        if mv != Move::Pass && self.resigns(color) {
+            return Ok(Answer::Resign);
+        }
+        self.game.play(color, mv).expect("chosen among the legal moves");
+        Ok(Answer::Move(mv))
+    }
+
+    /// The score in points for White, were the game over, and the stones that count as dead in it.
+    pub fn score(&mut self) -> Result<(f32, PointSet)> {
+        let dead = match self.is_bare() {
+            true => PointSet::default(),
+            false => {
+                let symmetries: Vec<Symmetry> = Symmetry::all().collect();
+                dead_at_end(&self.game, &self.judge.look(&self.game, &symmetries)?)
+            }
+        };
+        Ok((self.game.score_white(&dead), dead))
+    }
+
+    /// Whether the board has no stone on it.
+    pub fn is_bare(&self) -> bool {
+        let board = self.game.board();
+        board.size().points().all(|p| board.is_empty(p))
+    }
+
+    fn note(&mut self, color: Color, view: &View) {
+        let looks_lost = view.win < self.config.resign_below && view.lead < RESIGN_LEAD;
+        let n = &mut self.n_hopeless[color.index()];
+        *n = if looks_lost { *n + 1 } else { 0 };
+    }
+
+    fn resigns(&self, color: Color) -> bool {
+        let n_points = self.game.size().n_points() as f32;
+        self.n_hopeless[color.index()] >= self.config.resign_streak
+            && self.game.moves().len() as f32 >= self.config.resign_after * n_points
+    }
+}

@@ -1,0 +1,203 @@
+//! Training as a person runs it: the command, its folder, and what happens when it is stopped, killed or damaged.
+
+mod common;
+
+use common::TempDir;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/small9/small9.sgf");
+
+/// A place with a few games and a profile of a tiny run: some 25 steps with a checkpoint every fourth.
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let dir = TempDir::new(&format!("train-{name}"));
+        let games = std::fs::read_to_string(CORPUS).unwrap();
+        let some: String = games.split_inclusive("\n(").take(16).collect();
+        std::fs::create_dir(dir.path().join("sgf")).unwrap();
+        std::fs::write(dir.path().join("sgf/games.sgf"), some.trim_end_matches('(')).unwrap();
+        let profile = include_str!("../profiles/desktop.toml");
+        let mut text = String::new();
+        for line in profile.lines() {
+            let key = line.split('=').next().unwrap_or("").trim();
+            let value = match key {
+                "net" => "\"b1c8\"",
+                "board_size" => "9",
+                "batch_size" => "16",
+                "warmup_steps" => "4",
+                "report_steps" | "checkpoint_steps" => "4",
+                "checkpoints_kept" => "20",
+                "epochs" => "1",
+                "validation_fraction" => "0.4",
+                _ => {
+                    text.push_str(line);
+                    text.push('\n');
+                    continue;
+                }
+            };
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        std::fs::write(dir.path().join("tiny.toml"), text).unwrap();
+        Place { dir }
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, out: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgezero"));
+        let (profile, sgf) = (self.out("tiny.toml"), self.out("sgf"));
+        command.arg("--profile").arg(profile).args(["train", "--sgf-dir"]).arg(sgf);
+        command.arg("--out").arg(self.out(out)).args(more).env_remove("RUST_LOG");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn train(&self, out: &str, more: &[&str]) -> Output {
+        self.command(out, more).output().unwrap()
+    }
+
+    /// Starts a run and waits for a checkpoint of it.
+    fn train_until_checkpoint(&self, out: &str, more: &[&str]) -> Child {
+        let child = self.command(out, more).spawn().unwrap();
+        let begun = Instant::now();
+        while !self.out(out).join("checkpoint-00000004.safetensors").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "no checkpoint within a minute");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child
+    }
+}
+
+#[track_caller]
+fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn failed(output: &Output, code: i32, words: &[&str]) {
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{talk}");
+    for word in words {
+        assert!(talk.contains(word), "`{word}` is not in:\n{talk}");
+    }
+}
+
+/// The latest checkpoint.
+fn last_checkpoint(run: &Path) -> PathBuf {
+    let files = std::fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("checkpoint-")).max().unwrap()
+}
+
+/// The files whose bytes a run determines, the latest checkpoint first.
+fn results(run: &Path) -> Vec<Vec<u8>> {
+    let paths = [last_checkpoint(run), run.join("net.safetensors"), run.join("net.bin.gz")];
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+#[track_caller]
+fn assert_same_bytes(place: &Place, a: &str, b: &str) {
+    assert!(results(&place.out(a)) == results(&place.out(b)), "{a} and {b} differ");
+}
+
+fn metrics(run: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_run_learns_and_tells() {
+    let place = Place::new("learns");
+    let said = succeeded(&place.train("run", &["--epochs", "6"]));
+    assert!(said.contains("validation after"), "{said}");
+    let lines = metrics(&place.out("run"));
+    let policy: Vec<f64> =
+        lines.iter().filter(|l| l["kind"] == "validation").map(|l| l["policy_loss"].as_f64().unwrap()).collect();
+    assert!(policy.len() == 7 && policy[policy.len() - 1] < policy[0] - 0.2, "{policy:?}");
+    assert!(lines.iter().any(|l| l["kind"] == "train" && l["positions_per_second"].as_f64().unwrap() > 0.0));
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bytes() {
+    let place = Place::new("killed");
+    let steps = ["--epochs", "1"];
+    succeeded(&place.train("whole", &steps));
+    let mut child = place.train_until_checkpoint("killed", &steps);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!place.out("killed").join("net.safetensors").exists(), "the run was killed before its end");
+    succeeded(&place.train("killed", &["--epochs", "1", "--resume"]));
+    assert_same_bytes(&place, "whole", "killed");
+    let steps: Vec<u64> = metrics(&place.out("killed")).iter().map(|l| l["step"].as_u64().unwrap()).collect();
+    assert!(steps.is_sorted(), "{steps:?}");
+}
+
+#[test]
+fn workers_and_threads_do_not_change_the_bytes() {
+    let place = Place::new("workers");
+    succeeded(&place.train("two", &[]));
+    succeeded(&place.train("three", &["--dataloader-workers", "3", "--prefetch-factor", "1", "--parse-workers", "3"]));
+    assert_same_bytes(&place, "two", "three");
+    succeeded(&place.train("one", &["--threads", "1"]));
+    assert_same_bytes(&place, "two", "one");
+}
+
+#[test]
+fn ctrl_c_keeps_everything() {
+    let place = Place::new("stopped");
+    succeeded(&place.train("whole", &[]));
+    let child = place.train_until_checkpoint("stopped", &[]);
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    failed(&output, 130, &["stopped after step", "--resume"]);
+    succeeded(&place.train("stopped", &["--resume"]));
+    assert_same_bytes(&place, "whole", "stopped");
+}
+
+#[test]
+fn a_damaged_checkpoint_falls_back_to_the_one_before() {
+    let place = Place::new("damaged");
+    succeeded(&place.train("run", &[]));
+    let whole = results(&place.out("run"));
+    let last = last_checkpoint(&place.out("run"));
+    std::fs::write(&last, &whole[0][..whole[0].len() / 2]).unwrap();
+    let output = place.train("run", &["--resume"]);
+    succeeded(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the one before is tried"));
+    assert!(whole == results(&place.out("run")));
+    let again = place.train("run", &["--resume"]);
+    assert!(succeeded(&again).contains(" steps, 0 positions"), "a finished run has nothing left to do");
+}
+
+#[test]
+fn wrong_calls_are_told_clearly() {
+    let place = Place::new("wrong");
+    succeeded(&place.train("run", &[]));
+    failed(&place.train("run", &[]), 1, &["holds a run", "--resume"]);
+    failed(&place.train("run", &["--resume", "--batch-size", "8"]), 1, &["batch_size is 8 now, the run began with 16"]);
+    failed(&place.train("run", &["--resume", "--net", "b1c16"]), 1, &["net is \"b1c16\" now"]);
+    failed(&place.train("other", &["--board-size", "19"]), 1, &["no 19x19 games, but 9x9", "--board-size 9"]);
+    failed(&place.train("other", &["--board-size", "99"]), 2, &["board_size is 99"]);
+    failed(&place.train("other", &["--epochs", "0"]), 2, &["epochs is 0"]);
+    failed(&place.train("other", &["--minutes", "-1"]), 2, &["--minutes"]);
+    failed(&place.train("other", &["--net", "b10c128", "--batch-size", "65536"]), 1, &["needs", "--batch-size"]);
+    let empty = Command::new(env!("CARGO_BIN_EXE_edgezero"))
+        .args(["--profile", "xavier-nx", "train"])
+        .current_dir(place.dir.path())
+        .output();
+    failed(&empty.unwrap(), 1, &["data/sgf: no such folder of game records", "--sgf-dir"]);
+    std::fs::write(
+        place.out("sgf/more.sgf"),
+        "(;GM[1]SZ[9];B[aa];W[bb];B[cc];W[dd];B[ee];W[ff];B[gg];W[hh];B[ii];W[ai];B[ia];W[])",
+    )
+    .unwrap();
+    failed(&place.train("run", &["--resume"]), 1, &["began with other game records"]);
+}
