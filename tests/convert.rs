@@ -116,7 +116,7 @@ fn bytes_do_not_depend_on_the_number_of_workers() {
     let games = dir.path().join("games");
     odd_folder(&games);
     if let Some(data) = common::data() {
-        for (name, bytes) in common::members(&data.join("corpus/small9.tar.gz")).take(60) {
+        for (name, bytes) in common::members(&data.join("corpus/small9.tar.gz")).into_iter().take(60) {
             write(&games, &name, std::str::from_utf8(&bytes).unwrap());
         }
     }
@@ -151,7 +151,7 @@ fn the_corpus_is_counted_right() {
             })
             .collect();
         let (mut expected, mut games) = (0, 0);
-        for (name, bytes) in common::members(&data.join(format!("corpus/{set}.tar.gz"))).take(n_games) {
+        for (name, bytes) in common::members(&data.join(format!("corpus/{set}.tar.gz"))).into_iter().take(n_games) {
             expected += moves[name.as_str()];
             games += u64::from(moves[name.as_str()] > 0);
             let path = dir.path().join("games").join(&name);

@@ -20,7 +20,8 @@ fn tells_every_game_and_fails_for_a_bad_one() {
     let good = file("good.sgf", "(;SZ[5]PB[a];B[cc];W[bb])\n(;GM[3])");
     let mixed = file("mixed.sgf", "(;SZ[5];B[cc])(;SZ[5]\n;B[cc];W[cc])(;SZ[0])\n(;SZ[5];B[aa])");
     let gone = dir.path().join("gone.sgf").display().to_string();
-    let cases: [(&str, &[&str], i32, usize, &[&str]); 6] = [
+    type Case<'a> = (&'a str, &'a [&'a str], i32, usize, &'a [&'a str]);
+    let cases: [Case<'_>; 6] = [
         ("good", &["--json", &good], 0, 2, &[]),
         (
             "mixed",

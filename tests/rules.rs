@@ -7,7 +7,6 @@ use edgezero::go::{Board, Color, Game, Move, Point, PointSet, Size, life, score}
 use edgezero::sgf::{GameRecord, Step};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::io::Read;
 
 /// The game after its main line, played as records are.
 fn replay(record: &GameRecord, rules: Rules) -> Result<Game, String> {
@@ -134,28 +133,11 @@ fn hand_made_rules_positions() {
     assert!(wrong.is_empty() && n == 76, "{}", wrong.join("\n"));
 }
 
-/// Members of a tar.gz by name.
-fn members(path: &std::path::Path) -> HashMap<String, Vec<u8>> {
-    let file = std::fs::File::open(path).unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
-    archive
-        .entries()
-        .unwrap()
-        .map(|entry| {
-            let mut entry = entry.unwrap();
-            let name = entry.path().unwrap().to_string_lossy().into_owned();
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            (name, bytes)
-        })
-        .collect()
-}
-
 #[test]
 fn our_board_agrees_with_the_independent_replay() {
     let Some(data) = common::data() else { return };
     for (set, n) in [("pro19", 320), ("small9", 320), ("mid13", 439)] {
-        let archive = members(&data.join(format!("corpus/{set}.tar.gz")));
+        let archive: HashMap<String, Vec<u8>> = common::members(&data.join(format!("corpus/{set}.tar.gz"))).into_iter().collect();
         let truth = std::fs::read_to_string(data.join(format!("corpus/truth/{set}.jsonl"))).unwrap();
         let mut right = 0;
         for line in truth.lines() {

@@ -9,7 +9,6 @@ use edgezero::sgf::replay::Replay;
 use edgezero::sgf::{Collection, GameError, GameRecord, GameResult, Margin, Step, Winner, games};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::Path;
 
 #[test]
@@ -380,16 +379,8 @@ fn table(path: &Path) -> Vec<HashMap<String, String>> {
     lines.map(row).collect()
 }
 
+/// Every game file of an archive.
 fn members(archive: &Path, mut tell: impl FnMut(&str, &[u8])) {
-    let file = std::fs::File::open(archive).unwrap();
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(std::io::BufReader::new(file)));
-    for entry in tar.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let name = entry.path().unwrap().to_string_lossy().into_owned();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        if name.ends_with(".sgf") {
-            tell(&name, &bytes);
-        }
-    }
+    let all = common::members(archive);
+    all.iter().filter(|(name, _)| name.ends_with(".sgf")).for_each(|(name, bytes)| tell(name, bytes));
 }

@@ -37,7 +37,9 @@ pub fn dead_stones(board: &Board, seed: u64) -> PointSet {
     let mut dead = PointSet::default();
     let mut seen = PointSet::default();
     for p in board.size().points() {
-        if board.get(p).is_none() || safe.contains(p) || !seen.insert(board.chain_name(p)) {
+        let Some(color) = board.get(p) else { continue };
+        // Where the opponent has no stone nothing is decided yet.
+        if board.count(color.opponent()) == 0 || safe.contains(p) || !seen.insert(board.chain_name(p)) {
             continue;
         }
         let mean = fates.mean(board, p);

@@ -365,4 +365,15 @@ mod tests {
         assert_eq!(count(&area(&both, Suicide::Forbidden), both.size()), [6, 3]);
         assert_eq!(territory(&both, &PointSet::default(), &PointSet::default()), [3, 0]);
     }
+
+    #[test]
+    fn safe_territory_is_too_narrow_to_live_in() {
+        // Black's group has two eyes; the white stone in the left one cannot live.
+        let board = Board::from_text("O.X.X.\n..XXX.\nXXX...\n......\n......\n......").unwrap();
+        let safe = safe_territory(&board, Color::Black, Suicide::Forbidden);
+        assert_eq!(safe.iter().map(|p| p.gtp(board.size())).collect::<Vec<_>>().join(" "), "A6 B6 D6 A5 B5");
+        // Without the second eye nothing is safe.
+        let board = Board::from_text("O.X...\n..XXX.\nXXX...\n......\n......\n......").unwrap();
+        assert!(safe_territory(&board, Color::Black, Suicide::Forbidden).is_empty());
+    }
 }

@@ -105,3 +105,58 @@ pub fn open(path: &Path, choice: BackendChoice, threads: usize, batch_max: usize
     let net = read_net(path)?;
     Ok(Box::new(native::Native::new(CpuOps::new(threads)?, &net, batch_max)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::packed::PackedRow;
+    use crate::net::NetConfig;
+
+    #[test]
+    fn nets_open_by_name_and_backend() {
+        let dir = std::env::temp_dir().join(format!("edgezero-infer-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let net = NetConfig::named("b1c8").unwrap().init(1);
+        let (ours, katagos) = (dir.join("a.safetensors"), dir.join("a.bin.gz"));
+        tensors::save(&ours, &net).unwrap();
+        katago::save(&katagos, &net).unwrap();
+        let mut row = PackedRow::new(9);
+        row.set_size(9, 9);
+        let request = Request { row: row.bytes(), len: 9, symmetry: 3 };
+        let answers = [(&ours, BackendChoice::Auto), (&katagos, BackendChoice::Cpu)].map(|(path, choice)| {
+            let mut evaluator = open(path, choice, 1, 4).unwrap();
+            assert_eq!((evaluator.batch_max(), evaluator.describe()), (4, "b1c8 on CPU (threads: 1)".to_string()));
+            let mut out = vec![Evaluation::default(); 9];
+            evaluator.evaluate(&[request; 9], &mut out).unwrap();
+            assert!(evaluator.evaluate(&[request; 9], &mut out[..8]).is_err());
+            assert!(evaluator.evaluate(&[Request { len: 8, ..request }], &mut out).is_err());
+            assert!(evaluator.evaluate(&[Request { symmetry: 8, ..request }], &mut out).is_err());
+            out
+        });
+        assert!(answers[0] == answers[1] && answers[0].iter().all(|a| a == &answers[0][0]));
+        let refused = |path: &Path, choice: BackendChoice, why: &str| {
+            let e = open(path, choice, 1, 4).err().unwrap().to_string();
+            assert!(e.contains(why), "{e}");
+        };
+        refused(&ours, BackendChoice::Cuda, "--backend cuda: this build has no");
+        refused(&ours, BackendChoice::TensorRt, "try: --backend cpu");
+        refused(&dir.join("a.onnx"), BackendChoice::Cpu, "not a net by its name");
+        assert!(open(&ours, BackendChoice::Cpu, 0, 4).is_err() && open(&ours, BackendChoice::Cpu, 1, 0).is_err());
+        assert!(BackendChoice::parse("cpu").is_ok() && BackendChoice::parse("tpu").is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_script_answers() {
+        let mut asked = 0;
+        let mut scripted = scripted::Scripted::new(2, |r: &Request<'_>| {
+            asked += 1;
+            Evaluation::even(r.len)
+        });
+        let row = PackedRow::new(5);
+        let mut out = vec![Evaluation::default(); 3];
+        scripted.evaluate(&[Request { row: row.bytes(), len: 5, symmetry: 0 }; 3], &mut out).unwrap();
+        assert_eq!((out[2].policy.len(), scripted.batch_max()), (26, 2));
+        assert_eq!(asked, 3);
+    }
+}

@@ -299,3 +299,33 @@ fn wrong_batches_are_refused() {
     let ops = CpuOps::new(1).unwrap();
     ops.upload(&stats, AtMut { buf: train.stats_mut(), at: 0 });
 }
+
+#[test]
+fn a_small_batch_is_learned_by_heart() {
+    let net = NetConfig::named("b3c16").unwrap().init(4);
+    let data = Data::random();
+    let mut train = TrainNet::new(CpuOps::new(2).unwrap(), &net, BOARDS.len(), LEN).unwrap();
+    let spans = train.spans();
+    let mut moments = [0, 1].map(|_| train.ops().alloc(net.params().len()).unwrap());
+    let mut learn = |step: u64| {
+        train.zero_grads();
+        let weights = LossWeights { divisor: None, ..WEIGHTS };
+        let losses = train.forward_backward(&data.batch(), &data.targets(), &weights).unwrap();
+        let rule = crate::compute::Rule::AdamW { rate: 3e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 1e-4, step };
+        let [first, second] = &mut moments;
+        let flat = train.flat();
+        flat.ops.step(rule, &spans, flat.params, flat.grads, first, Some(second));
+        losses
+    };
+    let first = learn(1);
+    let last = (2..=150).map(&mut learn).last().unwrap();
+    println!(
+        "policy {:.2} to {:.2}, score error {:.1} to {:.1} points",
+        first.policy_mean(),
+        last.policy_mean(),
+        first.score_error_mean(),
+        last.score_error_mean()
+    );
+    assert!(last.policy_mean() < 0.1 && last.policy_top1() == 1.0 && last.value_accuracy() > 0.7);
+    assert!(last.score_error_mean() < 0.5 * first.score_error_mean() && last.ownership_mean() < 0.8 * first.ownership_mean());
+}

@@ -2,7 +2,7 @@
 //!
 //! A [`Net`] is an [`Arch`] with two flat vectors: the learned parameters, and the running means and variances of the batch
 //! norms. [`NetConfig`] makes new ones; [`katago`] reads and writes KataGo's files; [`tensors`] our own (safetensors).
-//! [`TrainNet`] trains on a backend, [`InferNet`] answers on one. Both run the same [`plan`].
+//! [`TrainNet`] trains on a backend, [`InferNet`] answers on one. Both run the same list of steps.
 
 pub mod arch;
 pub mod config;

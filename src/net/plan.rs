@@ -343,9 +343,7 @@ fn share(extents: &[Extent], group: &[Slot], lives: &[Option<Life>]) -> Homes {
         busy_until[i] = last;
         homes.home[g] = Some(i);
     }
-    for slot in 0..extents.len() {
-        homes.home[slot] = homes.home[group[slot]];
-    }
+    homes.home = group.iter().map(|g| homes.home[*g]).collect();
     homes
 }
 

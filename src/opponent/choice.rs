@@ -1,7 +1,8 @@
 //! Which move: the policy's best that is legal and does something, or a pass that loses nothing.
 
-use super::judge::{View, dead_stones, safe_territory};
+use super::judge::{View, dead_stones};
 use crate::go::rules::{FriendlyPass, Scoring};
+use crate::go::score::safe_territory;
 use crate::go::{Board, Color, Game, Move, Point, PointSet, score};
 
 /// A game longer than this many moves a point is not getting anywhere; the longest real ones have 1.5.

@@ -3,7 +3,7 @@
 //! A data set is a folder with a `manifest.json` and one shard file for each array length in it. The manifest names
 //! its files and is written last, so a folder is either whole or refused. See [`layout`] for the bytes.
 //!
-//! * [`DatasetWriter`] makes a folder, [`Dataset`] opens one, [`verify`] reads every byte of one;
+//! * [`DatasetWriter`] makes a folder, [`Dataset`] opens one, [`verify()`] reads every byte of one;
 //! * [`Sampler`] turns a sample number into a position and a symmetry, so that a stopped run resumes from a number.
 //!
 //! Invariant: a [`Record`] handed out lies in a block whose checksum was compared, and its numbers are in range.

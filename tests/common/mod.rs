@@ -54,28 +54,18 @@ pub fn gnugo() -> Option<PathBuf> {
     found
 }
 
-/// The files of a `.tar.gz` of plain USTAR members, in order: name and content.
-pub fn members(archive: &Path) -> impl Iterator<Item = (String, Vec<u8>)> {
+/// The files of a `.tar.gz`, in order: name and content.
+pub fn members(archive: &Path) -> Vec<(String, Vec<u8>)> {
     let file = std::fs::File::open(archive).expect("an archive of the corpus");
-    let mut tar = flate2::read::GzDecoder::new(std::io::BufReader::new(file));
-    std::iter::from_fn(move || {
-        loop {
-            let mut header = [0; 512];
-            tar.read_exact(&mut header).ok()?;
-            let text = |from: usize, to: usize| {
-                let field = header[from..to].split(|&b| b == 0).next().unwrap_or_default();
-                String::from_utf8_lossy(field).trim().to_string()
-            };
-            let (name, prefix) = (text(0, 100), text(345, 500));
-            let bytes = usize::from_str_radix(&text(124, 136), 8).ok()?;
-            let mut content = vec![0; bytes.next_multiple_of(512)];
-            tar.read_exact(&mut content).ok()?;
-            content.truncate(bytes);
-            // '0': an ordinary file.
-            if header[156] == b'0' {
-                let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
-                return Some((name, content));
-            }
-        }
-    })
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(std::io::BufReader::new(file)));
+    let entries = tar.entries().expect("a tar archive").map(|entry| entry.expect("a whole archive"));
+    let files = entries.filter(|entry| entry.header().entry_type().is_file());
+    files
+        .map(|mut entry| {
+            let name = entry.path().expect("a plain name").to_string_lossy().into_owned();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("a whole archive");
+            (name, content)
+        })
+        .collect()
 }

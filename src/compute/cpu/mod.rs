@@ -80,6 +80,7 @@ fn lock(mutex: &Mutex<Vec<f32>>) -> MutexGuard<'_, Vec<f32>> {
 /// The first `len` elements of a buffer that only grows.
 fn grown(buf: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buf.len() < len {
+        buf.reserve_exact(len - buf.len());
         buf.resize(len, 0.0);
     }
     &mut buf[..len]
@@ -97,7 +98,7 @@ impl Ops for CpuOps {
     type Buf = CpuBuf;
 
     fn describe(&self) -> String {
-        format!("CPU, {} threads", self.threads())
+        format!("CPU (threads: {})", self.threads())
     }
 
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R {

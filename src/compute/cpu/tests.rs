@@ -190,9 +190,9 @@ fn norm_gradients() {
             assert!((added[i] - 1.0 - dx[i]).abs() < 1e-6, "added {i}");
             assert!(mask[i / 3] != 0.0 || dx[i] == 0.0, "off the board {i}");
         }
-        for i in 0..6 {
+        for (i, g) in grads.iter().enumerate() {
             let expected = slope(&params, i, &mut |p| norm_value(&ops, act, &x, p, &r).0);
-            near(&format!("{act:?} parameter {i}"), f64::from(grads[i] - 0.5), expected, 2e-3);
+            near(&format!("{act:?} parameter {i}"), f64::from(g - 0.5), expected, 2e-3);
         }
     }
 }
@@ -282,11 +282,11 @@ fn vectors_added_to_points_and_biases() {
         let (mut dx, mut dbias) = (vec![9.0; 12], vec![0.0; 3]);
         let at = At { buf: &bias, at: 0 };
         ops.bias_act_grad(rows, act, &x, at, &r, &mut dx, AtMut { buf: &mut dbias, at: 0 });
-        for i in 0..12 {
-            near(&format!("{act:?} x[{i}]"), f64::from(dx[i]), slope(&x, i, &mut |x| value(x, &bias)), 2e-3);
+        for (i, dx) in dx.iter().enumerate() {
+            near(&format!("{act:?} x[{i}]"), f64::from(*dx), slope(&x, i, &mut |x| value(x, &bias)), 2e-3);
         }
-        for i in 0..3 {
-            near(&format!("{act:?} bias {i}"), f64::from(dbias[i]), slope(&bias, i, &mut |b| value(&x, b)), 2e-3);
+        for (i, db) in dbias.iter().enumerate() {
+            near(&format!("{act:?} bias {i}"), f64::from(*db), slope(&bias, i, &mut |b| value(&x, b)), 2e-3);
         }
     }
 }
