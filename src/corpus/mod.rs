@@ -7,7 +7,6 @@
 
 pub mod config;
 mod convert;
-mod dead;
 mod files;
 mod outcome;
 mod replay;

@@ -1,8 +1,8 @@
 //! What the end of a game tells about its positions.
 
-use super::dead::{Fates, PLAYOUTS};
 use crate::base::rng::rng;
 use crate::compute::packed::plane_words;
+use crate::go::playout::Fates;
 use crate::go::rules::{Scoring, Tax};
 use crate::go::score::{Owners, area, plain_area, taxed_area, territory, without};
 use crate::go::{Color, Game, Point, PointSet};
@@ -12,6 +12,9 @@ use crate::shard::Outcome;
 /// Two scores closer than this are the same; komi comes in halves, and quarters are the finest seen.
 const SCORE_TOLERANCE: f32 = 0.01;
 
+/// Games played out before a judgement is tried, in sum. Of 321,827 scored positions of strong 19x19 games 216,723 are
+/// judged as recorded after 16 games and 258,372 after 48 more.
+const PLAYOUTS: [usize; 2] = [16, 64];
 /// How much more often as its owner's a chain must end in random play to be alive: looked at in this order.
 const DEAD_SHARES: [f32; 3] = [0.0, -0.4, 0.4];
 
@@ -82,7 +85,7 @@ fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
     let dead: PointSet = board.size().points().filter(in_safe_area).collect();
     areas_without(end, &dead, score_white).or_else(|| {
         // The position is the seed, so the same game is judged the same way everywhere.
-        let (mut fates, mut rng) = (Fates::new(), rng(board.hash(), 0));
+        let (mut fates, mut rng) = (Fates::default(), rng(board.hash(), 0));
         PLAYOUTS.iter().find_map(|&n_playouts| {
             fates.play(board, n_playouts, &mut rng);
             DEAD_SHARES.iter().find_map(|&share| areas_without(end, &fates.dead(board, share), score_white))

@@ -4,11 +4,11 @@
 //! where they call a chain dead, a search reads out whether the opponent can really capture it.
 
 use super::board::{Board, PointList, PointSet};
+use super::playout::Fates;
 use super::point::{Color, Point};
 use super::rules::Suicide;
-use super::score::{PointMap, pass_alive, plain_area};
-use crate::base::rng::{Rng, below, rng};
-use rand::Rng as _;
+use super::score::pass_alive;
+use crate::base::rng::rng;
 
 /// Random continuations of one judgement: the standard error of an ownership is below 0.09.
 const PLAYOUTS: usize = 128;
@@ -32,17 +32,15 @@ pub fn dead_stones(board: &Board, seed: u64) -> PointSet {
             safe.insert(p);
         }
     }
-    let ownership = playout_ownership(board, seed);
+    let mut fates = Fates::default();
+    fates.play(board, PLAYOUTS, &mut rng(seed, 0));
     let mut dead = PointSet::default();
     let mut seen = PointSet::default();
     for p in board.size().points() {
-        let Some(color) = board.get(p) else { continue };
-        if safe.contains(p) || !seen.insert(board.chain_name(p)) {
+        if board.get(p).is_none() || safe.contains(p) || !seen.insert(board.chain_name(p)) {
             continue;
         }
-        let sign = if color == Color::Black { 1.0 } else { -1.0 };
-        let n = board.chain_len(p) as f32;
-        let mean = board.chain(p).map(|s| sign * ownership[s]).sum::<f32>() / n;
+        let mean = fates.mean(board, p);
         if is_dead(board, p, mean) {
             for s in board.chain(p) {
                 dead.insert(s);
@@ -57,74 +55,6 @@ fn is_dead(board: &Board, p: Point, mean_ownership: f32) -> bool {
         return false;
     }
     Reader::default().captured(board, p).unwrap_or(mean_ownership <= DEAD_MEAN)
-}
-
-/// Mean owner of each point over random continuations: 1 always Black's, -1 always White's.
-fn playout_ownership(board: &Board, seed: u64) -> PointMap<f32> {
-    let mut sum = PointMap::filled(0.0f32);
-    for i in 0..PLAYOUTS {
-        let mut r = rng(seed, i as u64);
-        let first = if i % 2 == 0 { Color::Black } else { Color::White };
-        let end = play_out(board.clone(), first, &mut r);
-        let owners = plain_area(&end);
-        for p in board.size().points() {
-            sum[p] += match owners[p] {
-                Some(Color::Black) => 1.0,
-                Some(Color::White) => -1.0,
-                None => 0.0,
-            };
-        }
-    }
-    for p in board.size().points() {
-        sum[p] /= PLAYOUTS as f32;
-    }
-    sum
-}
-
-/// Random legal moves that fill no own eye, until neither has one.
-fn play_out(mut board: Board, mut color: Color, r: &mut Rng) -> Board {
-    let points: PointList = board.size().points().collect();
-    let mut n_passes = 0;
-    for _ in 0..3 * points.len() {
-        match random_move(&board, &points, color, r) {
-            Some(p) => {
-                board.play(p, color);
-                n_passes = 0;
-            }
-            None => {
-                board.clear_ko();
-                n_passes += 1;
-                if n_passes == 2 {
-                    break;
-                }
-            }
-        }
-        color = color.opponent();
-    }
-    board
-}
-
-/// The first acceptable point from a random place on, in steps that visit every point.
-fn random_move(board: &Board, points: &PointList, color: Color, r: &mut Rng) -> Option<Point> {
-    let n = points.len();
-    let start = below(r.next_u64(), n);
-    // A prime step above the largest board visits all points in a scattered order.
-    const STEP: usize = 367;
-    (0..n)
-        .map(|i| points[(start + i * STEP) % n])
-        .find(|&p| board.check(p, color, Suicide::Forbidden).is_ok() && !is_own_eye(board, p, color))
-}
-
-/// Whether a stone of `color` at `p` would fill its own eye: friends all round and at most one weak corner.
-pub fn is_own_eye(board: &Board, p: Point, color: Color) -> bool {
-    let size = board.size();
-    if !p.around().iter().all(|&q| !size.contains(q) || board.get(q) == Some(color)) {
-        return false;
-    }
-    let corners = p.diagonals();
-    let n_corners = corners.iter().filter(|&&q| size.contains(q)).count();
-    let n_enemy = corners.iter().filter(|&&q| board.get(q) == Some(color.opponent())).count();
-    n_enemy <= usize::from(n_corners == 4)
 }
 
 /// Reads whether a chain can be captured by an opponent who moves first. The defender may always pass, and may not

@@ -6,6 +6,7 @@ pub mod board;
 pub mod game;
 pub mod ladder;
 pub mod life;
+pub mod playout;
 pub mod point;
 pub mod rules;
 pub mod score;

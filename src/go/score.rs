@@ -108,6 +108,18 @@ pub fn pass_alive(board: &Board, color: Color, suicide: Suicide) -> PointSet {
     board.size().points().filter(|&p| board.get(p) == Some(color) && benson.is_alive(board, p)).collect()
 }
 
+/// Points that are `color`'s whatever happens: what pass-alive chains enclose too narrowly for the opponent to live in.
+pub fn safe_territory(board: &Board, color: Color, suicide: Suicide) -> PointSet {
+    let benson = Benson::new(board, color, suicide);
+    let is_safe = |&p: &Point| {
+        board.get(p) != Some(color) && {
+            let region = benson.region(p);
+            !region.touches_dropped && region.n_inner <= 1
+        }
+    };
+    board.size().points().filter(is_safe).collect()
+}
+
 /// The area map under group tax: in pieces that look like seki only stones on their own colour stay marked.
 pub fn taxed_area(board: &Board, suicide: Suicide) -> Owners {
     let mut owners = area(board, suicide);

@@ -1,10 +1,12 @@
 //! Transcripts: what is sent, what must come back.
 
 use super::*;
+use crate::base::rng::{below, rng};
 use crate::go::{Move, Size};
 use crate::infer::Evaluation;
 use crate::infer::scripted::Scripted;
 use crate::opponent::OpponentConfig;
+use rand::Rng as _;
 
 /// A net that likes given moves in their order, least of all to pass, and says the same of every position.
 struct Liking {
@@ -387,4 +389,51 @@ fn records_are_loaded() {
         ),
     );
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn any_line_gets_one_answer() {
+    const WORDS: [&str; 28] = [
+        "play",
+        "genmove",
+        "undo",
+        "boardsize",
+        "komi",
+        "kata-set-rules",
+        "kata-set-rule",
+        "set_free_handicap",
+        "fixed_handicap",
+        "clear_board",
+        "time_left",
+        "final_status_list",
+        "b",
+        "w",
+        "A1",
+        "c3",
+        "pass",
+        "J19",
+        "5",
+        "-7",
+        "99999999999999999999",
+        "nan",
+        "4:3",
+        "japanese",
+        "{\"ko\":\"SIMPLE\"}",
+        "dead",
+        "\u{e9}",
+        "=",
+    ];
+    let net = Liking { moves: vec!["B2"], ..Liking::default() };
+    let mut session = Session::new(Box::new(Scripted::new(8, move |request| net.says(request.len))), config()).unwrap();
+    let mut draw = rng(1, 0);
+    for line_idx in 0..20_000 {
+        let n_words = 1 + below(draw.next_u64(), 4);
+        let words: Vec<&str> = (0..n_words).map(|_| WORDS[below(draw.next_u64(), WORDS.len())]).collect();
+        let line = format!("{line_idx} {}", words.join(" "));
+        let mut out = Vec::new();
+        serve(&mut session, Lines::new(line.as_bytes()), &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let framed = [format!("={line_idx} "), format!("?{line_idx} ")].iter().any(|sign| out.starts_with(sign));
+        assert!(framed && out.ends_with("\n\n") && out.matches("\n\n").count() == 1, "{line}: {out:?}");
+    }
 }

@@ -1,32 +1,31 @@
-//! Which stones of a finished position are dead, by random play from there.
+//! Random play to the end: who owns what when nobody has a plan.
 
+use super::board::{Board, PointSet};
+use super::point::{Color, Point};
+use super::rules::Suicide;
+use super::score::{PointMap, plain_area};
 use crate::base::rng::{Rng, below};
-use crate::go::board::PointSet;
-use crate::go::rules::Suicide;
-use crate::go::score::{PointMap, plain_area};
-use crate::go::{Board, Color, Point};
 use rand::Rng as _;
 
-/// Games played out before a judgement is tried, in sum. Of 321,827 scored positions of strong 19x19 games 216,723 are
-/// judged as recorded after 16 games and 258,372 after 48 more.
-pub(super) const PLAYOUTS: [usize; 2] = [16, 64];
 /// Moves of a playout, per point of the board: random play ends by itself well before, but for repetitions.
 const MOVES_PER_POINT: usize = 3;
 
 /// How often each point ended as Black's minus as White's in random games.
-pub(super) struct Fates {
+pub struct Fates {
     sums: PointMap<i32>,
     n_playouts: usize,
 }
 
-impl Fates {
+impl Default for Fates {
     /// No games yet.
-    pub(super) fn new() -> Fates {
+    fn default() -> Fates {
         Fates { sums: PointMap::filled(0), n_playouts: 0 }
     }
+}
 
+impl Fates {
     /// Plays `board` out until `n_playouts` games are done.
-    pub(super) fn play(&mut self, board: &Board, n_playouts: usize, rng: &mut Rng) {
+    pub fn play(&mut self, board: &Board, n_playouts: usize, rng: &mut Rng) {
         while self.n_playouts < n_playouts {
             let mut end = board.clone();
             end.clear_ko();
@@ -39,13 +38,18 @@ impl Fates {
         }
     }
 
+    /// How much more often the chain of the stone on `p` ended as its owner's than as the opponent's: -1 to 1.
+    pub fn mean(&self, board: &Board, p: Point) -> f32 {
+        let sign = if board.get(p) == Some(Color::Black) { 1 } else { -1 };
+        let sum: i32 = board.chain(p).map(|q| sign * self.sums[q]).sum();
+        sum as f32 / (self.n_playouts * board.chain_len(p)) as f32
+    }
+
     /// The chains whose points ended as the owner's less than `share` more often than as the opponent's.
-    pub(super) fn dead(&self, board: &Board, share: f32) -> PointSet {
+    pub fn dead(&self, board: &Board, share: f32) -> PointSet {
         let mut dead = PointSet::default();
         for p in board.size().points().filter(|&p| board.get(p).is_some() && board.chain_name(p) == p) {
-            let sign = if board.get(p) == Some(Color::Black) { 1 } else { -1 };
-            let sum: i32 = board.chain(p).map(|q| sign * self.sums[q]).sum();
-            if (sum as f32) < share * (self.n_playouts * board.chain_len(p)) as f32 {
+            if self.mean(board, p) < share {
                 for q in board.chain(p) {
                     dead.insert(q);
                 }
@@ -87,11 +91,11 @@ fn pick(board: &Board, color: Color, empty: &[Point], rng: &mut Rng) -> Option<u
     let start = below(rng.next_u64(), empty.len());
     (start..empty.len())
         .chain(0..start)
-        .find(|&i| !is_eye(board, empty[i], color) && board.check(empty[i], color, Suicide::Forbidden).is_ok())
+        .find(|&i| !is_own_eye(board, empty[i], color) && board.check(empty[i], color, Suicide::Forbidden).is_ok())
 }
 
 /// Own stones on all sides, and at most one of the four corners the opponent's (none at the edge).
-fn is_eye(board: &Board, p: Point, color: Color) -> bool {
+pub fn is_own_eye(board: &Board, p: Point, color: Color) -> bool {
     let size = board.size();
     if !p.neighbors(size).all(|q| board.get(q) == Some(color)) {
         return false;
@@ -117,7 +121,7 @@ mod tests {
              . . X O .",
         )
         .unwrap();
-        let mut fates = Fates::new();
+        let mut fates = Fates::default();
         fates.play(&board, 64, &mut rng(1, 0));
         let dead = fates.dead(&board, 0.0);
         assert_eq!(dead.iter().collect::<Vec<_>>(), [Point::new(1, 1), Point::new(4, 2)]);
@@ -133,9 +137,9 @@ mod tests {
              . . O X .",
         )
         .unwrap();
-        assert!(is_eye(&board, Point::new(0, 0), Color::Black));
+        assert!(is_own_eye(&board, Point::new(0, 0), Color::Black));
         // Diagonals of D2: two are White's.
-        assert!(!is_eye(&board, Point::new(3, 3), Color::Black));
-        assert!(!is_eye(&board, Point::new(2, 2), Color::Black));
+        assert!(!is_own_eye(&board, Point::new(3, 3), Color::Black));
+        assert!(!is_own_eye(&board, Point::new(2, 2), Color::Black));
     }
 }
