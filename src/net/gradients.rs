@@ -117,6 +117,18 @@ impl Data {
         data
     }
 
+    fn repeated(self, n: usize) -> Data {
+        Data {
+            rows: self.rows.repeat(n),
+            symmetries: self.symmetries.repeat(n),
+            policy: self.policy.repeat(n),
+            value: self.value.repeat(n),
+            score: self.score.repeat(n),
+            ownership: self.ownership.repeat(n),
+            weights: self.weights.iter().map(|w| w.repeat(n)).collect(),
+        }
+    }
+
     fn batch(&self) -> Batch<'_> {
         Batch { len: LEN, rows: &self.rows, symmetries: &self.symmetries }
     }
@@ -207,11 +219,14 @@ fn the_mean_score_learns_like_the_lead() {
     assert!(g[bias.at] == g[bias.at + 2] && g[bias.at] != 0.0 && g[bias.at + 3] == 0.0);
 }
 
-/// One training step with a given number of threads: all bytes that result.
+/// Copies of the boards: enough that every operation works in several chunks.
+const COPIES: usize = 24;
+
+/// Three training steps with a given number of threads: all bytes that result.
 fn step(threads: usize) -> (Losses, Vec<f32>, Vec<f32>) {
     let net = NetConfig::named("b3c16").unwrap().init(3);
-    let data = Data::random();
-    let mut train = TrainNet::new(CpuOps::new(threads).unwrap(), &net, BOARDS.len(), LEN).unwrap();
+    let data = Data::random().repeated(COPIES);
+    let mut train = TrainNet::new(CpuOps::new(threads).unwrap(), &net, COPIES * BOARDS.len(), LEN).unwrap();
     let spans = train.spans();
     let mut momentum = train.ops().alloc(net.params().len()).unwrap();
     let mut losses = Losses::default();

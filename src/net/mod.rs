@@ -19,7 +19,7 @@ pub use crate::compute::{LossWeights, Losses, Targets};
 pub use arch::{Arch, Layout, ParamInfo, ParamKind, StatInfo};
 pub use config::NetConfig;
 pub use infer::{InferNet, RawOutputs, infer_bytes};
-pub use train::{Batch, TrainNet, train_bytes};
+pub use train::{Batch, NORM_MOMENTUM, TrainNet, train_bytes};
 
 use crate::base::{Error, Result};
 

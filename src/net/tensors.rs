@@ -4,21 +4,17 @@ use super::{Arch, Layout, Net};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// Key of the net's name and arch (JSON) in the metadata. One key only: several would come in any order.
-pub const NET_KEY: &str = "edgezero.net";
+/// The one entry of the file's metadata: a JSON object of the entries below and the caller's.
+pub const METADATA_KEY: &str = "edgezero";
+/// Key of the arch (JSON) in the metadata.
+pub const ARCH_KEY: &str = "edgezero.arch";
+/// Key of the net's name in the metadata.
+pub const NAME_KEY: &str = "edgezero.name";
 /// Largest file, in bytes: a checkpoint holds parameters, two moments and an average.
 pub const FILE_BYTES_MAX: u64 = 1 << 32;
-
-/// What the metadata tell of a net.
-#[derive(Serialize, Deserialize)]
-struct Description {
-    name: String,
-    arch: Arch,
-}
 
 /// A named tensor of `f32`.
 pub type Named<'a> = (String, Vec<usize>, &'a [f32]);
@@ -34,21 +30,23 @@ impl Net {
 
     /// What [`Decoded::net`] needs besides the tensors.
     pub fn metadata(&self) -> Result<HashMap<String, String>> {
-        let description = Description { name: self.name.clone(), arch: self.arch.clone() };
-        let json = serde_json::to_string(&description).map_err(|e| Error::new(&self.name, e))?;
-        Ok(HashMap::from([(NET_KEY.to_string(), json)]))
+        let arch = serde_json::to_string(&self.arch).map_err(|e| Error::new(&self.name, e))?;
+        Ok(HashMap::from([(ARCH_KEY.to_string(), arch), (NAME_KEY.to_string(), self.name.clone())]))
     }
 }
 
-/// A safetensors file of named tensors. Same input, same bytes, if the metadata have one entry.
+/// A safetensors file of named tensors. Same input, same bytes: all metadata goes into one entry as JSON with sorted keys,
+/// because the order of several would follow the hasher.
 pub fn encode(tensors: &[Named<'_>], metadata: HashMap<String, String>) -> Result<Vec<u8>> {
     let views = tensors.iter().map(|(name, shape, values)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
         view.map(|v| (name.as_str(), v)).map_err(|e| Error::new(name, e))
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| Error::new("net file", e))?;
-    Ok(bytes)
+    let sorted: BTreeMap<String, String> = metadata.into_iter().collect();
+    let text = serde_json::to_string(&sorted).map_err(|e| Error::new("net file", e))?;
+    let metadata = HashMap::from([(METADATA_KEY.to_string(), text)]);
+    safetensors::serialize(views, Some(metadata)).map_err(|e| Error::new("net file", e))
 }
 
 /// A net as the bytes of a file.
@@ -69,7 +67,11 @@ impl<'a> Decoded<'a> {
         let broken = |e: safetensors::SafeTensorError| Error::new(place, format!("no sound safetensors file: {e}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
-        Ok(Decoded { place, metadata: header.metadata().clone().unwrap_or_default(), tensors })
+        let foreign = |what: String| Error::new(place, format!("{what}: not a net of edgezero"));
+        let entry = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
+        let entry = entry.ok_or_else(|| foreign(format!("no '{METADATA_KEY}' in its metadata")))?;
+        let metadata = serde_json::from_str(entry).map_err(|e| foreign(format!("its metadata: {e}")))?;
+        Ok(Decoded { place, metadata, tensors })
     }
 
     /// An entry of the metadata.
@@ -98,8 +100,8 @@ impl<'a> Decoded<'a> {
 
     /// The net in the file; tensors besides its own are left to the caller.
     pub fn net(&self) -> Result<Net> {
-        let Description { name, mut arch } =
-            serde_json::from_str(self.meta(NET_KEY)?).map_err(|e| Error::new(self.place, format!("its arch: {e}")))?;
+        let mut arch: Arch =
+            serde_json::from_str(self.meta(ARCH_KEY)?).map_err(|e| Error::new(self.place, format!("its arch: {e}")))?;
         arch.check(self.place)?;
         let layout = arch.place();
         // no larger than the file: every tensor is in it
@@ -113,7 +115,7 @@ impl<'a> Decoded<'a> {
         }
         let (mut params, mut stats) = (vec![0.0; layout.params_len()], vec![0.0; layout.stats_len()]);
         self.fill(&layout, "", &mut params, &mut stats)?;
-        Net::new(self.place, &name, arch, params, stats)
+        Net::new(self.place, self.meta(NAME_KEY)?, arch, params, stats)
     }
 
     /// Copies the tensors called `prefix` and a name of the net into the net.
@@ -172,13 +174,13 @@ mod tests {
         refused(&bytes[..bytes.len() - 1], "no sound safetensors file");
         refused(b"", "no sound safetensors file");
         let tensors = net.tensors();
-        refused(&encode(&tensors, HashMap::new()).unwrap(), "no 'edgezero.net'");
+        refused(&encode(&tensors, HashMap::new()).unwrap(), "no 'edgezero.arch'");
         refused(&encode(&tensors[1..], net.metadata().unwrap()).unwrap(), "'conv_in.weight': missing");
         let foreign = safetensors::serialize(Vec::<(String, TensorView<'_>)>::new(), None).unwrap();
         refused(&foreign, "not a net of edgezero");
         let with = |from: &str, to: &str| {
             let mut meta = net.metadata().unwrap();
-            let arch = meta.get_mut(NET_KEY).unwrap();
+            let arch = meta.get_mut(ARCH_KEY).unwrap();
             let changed = arch.replacen(from, to, 1);
             assert_ne!(*arch, changed);
             *arch = changed;

@@ -5,7 +5,7 @@ use super::checkpoint::Checkpoint;
 use super::config::{Optimizer, TrainConfig};
 use crate::base::Result;
 use crate::compute::{At, AtMut, LossWeights, Losses, Ops, Rule, Span};
-use crate::net::{Net, TrainNet, train_bytes};
+use crate::net::{NORM_MOMENTUM, Net, TrainNet, train_bytes};
 
 /// Second-moment decay of AdamW. Its paper's 0.999 remembers longer than a short run lasts.
 const ADAM_BETA2: f32 = 0.99;
@@ -85,6 +85,8 @@ impl<O: Ops> Learner<O> {
 
     /// Forgets the gradients: a step begins.
     pub(super) fn begin_step(&mut self) {
+        // A plain mean at first: a short run would otherwise be judged by statistics of its random start.
+        self.net.norm_momentum = NORM_MOMENTUM.max(1.0 / (self.step as f32 + 1.0));
         self.net.zero_grads();
     }
 

@@ -176,3 +176,69 @@ fn nets_that_version_8_cannot_hold_are_not_written() {
     arch.norm_tip.act = crate::compute::Activation::Mish;
     assert!(write(&Net::zeroed("mish", arch)).unwrap_err().to_string().contains("Mish"));
 }
+
+/// The words of a version 11 file; every number is 0.5, so that norms have sound variances.
+#[derive(Default)]
+struct Words(String);
+
+impl Words {
+    fn words(&mut self, words: &str) -> &mut Words {
+        self.0.push_str(words);
+        self.0.push(' ');
+        self
+    }
+
+    fn numbers(&mut self, n: usize) -> &mut Words {
+        self.0.push_str(&"0.5 ".repeat(n));
+        self
+    }
+
+    fn conv(&mut self, k: usize, c_in: usize, c_out: usize) -> &mut Words {
+        self.words(&format!("conv {k} {k} {c_in} {c_out} 1 1")).numbers(k * k * c_in * c_out)
+    }
+
+    fn matmul(&mut self, c_in: usize, c_out: usize) -> &mut Words {
+        self.words(&format!("matmul {c_in} {c_out}")).numbers(c_in * c_out)
+    }
+
+    fn norm(&mut self, c: usize, act: &str) -> &mut Words {
+        self.words(&format!("norm {c} 1e-3 0 1")).numbers(3 * c).words(&format!("act ACTIVATION_{act}"))
+    }
+
+    fn nested(&mut self, c: usize, depth: usize) -> &mut Words {
+        if depth == 0 {
+            return self.words("ordinary_block b").norm(c, "SILU").conv(3, c, 3).norm(3, "IDENTITY").conv(1, 3, c);
+        }
+        self.words("nested_bottleneck_block b 1").norm(c, "MISH").conv(1, c, 2).nested(2, depth - 1).norm(2, "RELU").conv(1, 2, c)
+    }
+
+    fn heads(&mut self, c: usize) -> &mut Words {
+        self.words("policyhead").conv(1, c, 2).conv(1, c, 3).norm(3, "MISH").matmul(9, 2).norm(2, "MISH").conv(1, 2, 1);
+        self.matmul(9, 1).words("valuehead").conv(1, c, 2).norm(2, "MISH").matmul(6, 4).words("bias 4").numbers(4);
+        self.words("act ACTIVATION_MISH").matmul(4, 3).words("bias 3").numbers(3);
+        self.matmul(4, 6).words("bias 6").numbers(6).conv(1, 2, 1)
+    }
+}
+
+#[test]
+fn nested_blocks_and_all_activations_are_read() {
+    let file = |depth: usize| {
+        let mut w = Words::default();
+        w.words("nbt 11 22 19 trunk 1 4 4 1 1 1").conv(5, 22, 4).matmul(19, 4).nested(4, depth).norm(4, "MISH").heads(4);
+        w.0
+    };
+    for depth in 0..=2 {
+        let net = read("nbt.txt", file(depth).as_bytes(), Numbers::Text).unwrap();
+        assert_eq!((net.arch().version, net.arch().score_c()), (11, 6), "depth {depth}");
+        let norms = net.layout().stats.len() / 2;
+        assert_eq!(norms, 1 + 2 + 1 + 2 * (depth + 1), "depth {depth}");
+        assert!(write(&net).unwrap_err().to_string().contains("version 11"));
+    }
+    let refused = |text: String, why: &str| {
+        let e = read("nbt.txt", text.as_bytes(), Numbers::Text).unwrap_err().to_string();
+        assert!(e.contains(why), "{e}");
+    };
+    refused(file(9), "nested deeper than");
+    refused(file(1).replacen("SILU", "GELU", 1), "unknown activation 'ACTIVATION_GELU'");
+    refused(file(1).replacen("nbt 11", "nbt 10", 1), "expected a number");
+}
