@@ -300,6 +300,17 @@ impl Board {
         found
     }
 
+    /// The points whose content differs between two boards of one size.
+    pub fn points_that_differ<'a>(&'a self, other: &'a Board) -> impl Iterator<Item = Point> + 'a {
+        debug_assert_eq!(self.size, other.size);
+        const RUN: usize = 32;
+        let runs = self.cells.chunks(RUN).zip(other.cells.chunks(RUN)).enumerate().filter(|(_, (a, b))| a != b);
+        runs.flat_map(|(i, (a, b))| {
+            let differ = a.iter().zip(b).enumerate().filter(|(_, (a, b))| a != b);
+            differ.map(move |(j, _)| Point((i * RUN + j) as u16))
+        })
+    }
+
     /// Number of stones of a colour.
     pub fn count(&self, color: Color) -> usize {
         self.cells.iter().filter(|&&c| c == Cell::of(color)).count()
@@ -511,6 +522,16 @@ impl PointSet {
     /// Whether no point is in the set.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|&w| w == 0)
+    }
+
+    /// Whether the sets have no point in common.
+    pub fn is_disjoint(&self, other: &PointSet) -> bool {
+        self.0.iter().zip(&other.0).all(|(a, b)| a & b == 0)
+    }
+
+    /// Adds all points of another set.
+    pub fn extend(&mut self, other: &PointSet) {
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
     }
 
     /// Number of points.

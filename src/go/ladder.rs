@@ -3,7 +3,7 @@
 //! The question and its corner cases are those of KataGo's input planes 14 to 17, because nets were trained on them.
 
 use super::board::{Board, PointList, PointSet};
-use super::point::{Color, Point};
+use super::point::{CELLS, Color, Point};
 use super::rules::Suicide;
 
 /// Moves played in one search before the chain counts as escaped. KataGo's number; positions of real games need below 200.
@@ -18,11 +18,28 @@ pub struct Ladders {
     pub working: [PointSet; 2],
 }
 
-/// Reads ladders; owns the boards of the search, so that reading allocates nothing after the first deep ladder.
+/// Reads ladders. Keeps what it found out about each chain of the latest position together with the points that the
+/// reading looked at, so that the next position of a game asks again only where something changed.
 #[derive(Default)]
 pub struct LadderReader {
     line: Vec<Board>,
     moves_left: usize,
+    /// Points that the search at work looked at.
+    seen: PointSet,
+    latest: Option<Board>,
+    findings: Vec<Finding>,
+    next_findings: Vec<Finding>,
+}
+
+/// What is known of one chain with one or two liberties.
+#[derive(Clone, Copy)]
+struct Finding {
+    /// One of its stones.
+    stone: Point,
+    captured: bool,
+    working: PointSet,
+    /// Everything the answer depends on: it holds as long as no chain or point in here changes.
+    seen: PointSet,
 }
 
 /// Who moves next in the search.
@@ -33,35 +50,64 @@ enum Turn {
 }
 
 impl LadderReader {
-    /// All ladders of a position.
+    /// All ladders of a position. Costs least when it is one move away from the position asked for before.
     pub fn read(&mut self, board: &Board) -> Ladders {
-        let mut ladders = Ladders::default();
-        let mut seen = PointSet::default();
-        for p in board.size().points() {
-            let Some(color) = board.get(p) else { continue };
-            let liberties = board.liberties(p);
-            if !(1..=2).contains(&liberties) || !seen.insert(board.chain_name(p)) {
-                continue;
-            }
-            let captured = if liberties == 1 {
-                self.captured_defender_first(board, p)
-            } else {
-                let mut any = false;
-                for first in board.liberty_points(p) {
-                    if self.captured_by(board, p, first) {
-                        ladders.working[color.index()].insert(first);
-                        any = true;
-                    }
-                }
-                any
-            };
-            if captured {
-                for s in board.chain(p) {
-                    ladders.laddered.insert(s);
-                }
+        let changed = match &self.latest {
+            Some(latest) if latest.size() == board.size() => changes(latest, board),
+            _ => board.size().points().collect(),
+        };
+        let mut known = [u16::MAX; CELLS];
+        for (i, finding) in self.findings.iter().enumerate() {
+            if finding.seen.is_disjoint(&changed) {
+                known[finding.stone.0 as usize] = i as u16;
             }
         }
+        let mut ladders = Ladders::default();
+        let mut findings = std::mem::take(&mut self.next_findings);
+        findings.clear();
+        let mut done = PointSet::default();
+        for p in board.size().points() {
+            let Some(color) = board.get(p) else { continue };
+            if !(1..=2).contains(&board.liberties(p)) || !done.insert(board.chain_name(p)) {
+                continue;
+            }
+            // The scan meets the same stone of an unchanged chain first.
+            let finding = match known[p.0 as usize] {
+                u16::MAX => self.find(board, p),
+                i => self.findings[i as usize],
+            };
+            ladders.working[color.index()].extend(&finding.working);
+            if finding.captured {
+                board.chain(p).for_each(|s| {
+                    ladders.laddered.insert(s);
+                });
+            }
+            findings.push(finding);
+        }
+        self.next_findings = std::mem::replace(&mut self.findings, findings);
+        match &mut self.latest {
+            Some(latest) => latest.clone_from(board),
+            None => self.latest = Some(board.clone()),
+        }
         ladders
+    }
+
+    /// Reads out the chain at `p`, which has one or two liberties.
+    fn find(&mut self, board: &Board, p: Point) -> Finding {
+        self.seen = PointSet::default();
+        note_chain(&mut self.seen, board, p);
+        let mut working = PointSet::default();
+        let captured = if board.liberties(p) == 1 {
+            self.captured_defender_first(board, p)
+        } else {
+            for first in board.liberty_points(p) {
+                if self.captured_by(board, p, first) {
+                    working.insert(first);
+                }
+            }
+            !working.is_empty()
+        };
+        Finding { stone: p, captured, working, seen: self.seen }
     }
 
     /// Whether the chain at `d`, in atari, is lost although its owner moves first.
@@ -74,6 +120,7 @@ impl LadderReader {
     /// Whether the attacker's move `first` at a liberty of the two-liberty chain at `d` leads to its capture.
     fn captured_by(&mut self, board: &Board, d: Point, first: Point) -> bool {
         let attacker = color_at(board, d).opponent();
+        note_move(&mut self.seen, first);
         if board.check(first, attacker, Suicide::Forbidden).is_err() {
             return false;
         }
@@ -86,13 +133,13 @@ impl LadderReader {
 
     fn start(&mut self, board: &Board) {
         self.moves_left = MOVES_MAX;
-        self.set_line(0, board.clone());
+        self.set_line(0, board);
     }
 
-    fn set_line(&mut self, depth: usize, board: Board) {
+    fn set_line(&mut self, depth: usize, board: &Board) {
         match self.line.get_mut(depth) {
-            Some(slot) => *slot = board,
-            None => self.line.push(board),
+            Some(slot) => slot.clone_from(board),
+            None => self.line.push(board.clone()),
         }
     }
 
@@ -109,6 +156,7 @@ impl LadderReader {
                 if liberties >= 2 || board.ko().is_some() {
                     return false;
                 }
+                note_chain(&mut self.seen, board, d);
                 let moves = defender_moves(board, d, defender);
                 moves.iter().all(|&m| self.try_move(depth, d, m, turn) != Some(false))
             }
@@ -119,6 +167,8 @@ impl LadderReader {
                 if liberties >= 3 {
                     return false;
                 }
+                note_chain(&mut self.seen, board, d);
+                board.liberty_points(d).iter().for_each(|&l| note_move(&mut self.seen, l));
                 if is_double_ko_death(board, d, defender) {
                     return true;
                 }
@@ -130,6 +180,7 @@ impl LadderReader {
 
     /// Whether the chain is captured after the move, or none if the move is illegal.
     fn try_move(&mut self, depth: usize, d: Point, m: Point, turn: Turn) -> Option<bool> {
+        note_move(&mut self.seen, m);
         let board = &self.line[depth];
         let defender = color_at(board, d);
         let (color, next) = match turn {
@@ -141,11 +192,49 @@ impl LadderReader {
             return Some(false);
         }
         self.moves_left -= 1;
-        let mut after = board.clone();
-        after.play(m, color);
-        self.set_line(depth + 1, after);
+        if self.line.len() == depth + 1 {
+            self.line.push(self.line[depth].clone());
+        } else {
+            let (before, after) = self.line.split_at_mut(depth + 1);
+            after[0].clone_from(&before[depth]);
+        }
+        self.line[depth + 1].play(m, color);
         Some(self.search(depth + 1, d, next))
     }
+}
+
+/// A reading looked at all points of the chain at `d` and around it.
+fn note_chain(seen: &mut PointSet, board: &Board, d: Point) {
+    for s in board.chain(d) {
+        note_move(seen, s);
+    }
+}
+
+/// A reading looked at a point and its neighbours: what stands there, and the liberties of those chains.
+fn note_move(seen: &mut PointSet, p: Point) {
+    seen.insert(p);
+    p.around().into_iter().for_each(|q| {
+        seen.insert(q);
+    });
+}
+
+/// The points at which a reading may find something else on `new` than on `old`: those with another content, all stones
+/// of the chains there and next to there, whose liberties changed, and the points of ko bans.
+fn changes(old: &Board, new: &Board) -> PointSet {
+    let mut changed: PointSet = old.ko().into_iter().chain(new.ko()).collect();
+    for p in new.points_that_differ(old) {
+        changed.insert(p);
+        for board in [old, new] {
+            for q in [p].into_iter().chain(p.around()) {
+                if board.get(q).is_some() {
+                    board.chain(q).for_each(|s| {
+                        changed.insert(s);
+                    });
+                }
+            }
+        }
+    }
+    changed
 }
 
 /// Captures of attackers in atari that touch the chain, and its own last liberty.
@@ -217,6 +306,9 @@ fn color_at(board: &Board, p: Point) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::{below, rng};
+    use crate::go::Size;
+    use rand::Rng as _;
 
     fn laddered(text: &str) -> (Vec<String>, Vec<String>) {
         let board = Board::from_text(text).unwrap();
@@ -238,5 +330,26 @@ mod tests {
         assert_eq!((stones.join(" "), moves.join(" ")), ("D4".to_string(), "D5 E4".to_string()));
         let broken = open.replacen(". . . . . . .", ". . . . . O .", 2);
         assert_eq!(laddered(&broken).0.len(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_from_move_to_move_is_what_a_fresh_reading_finds() {
+        for (seed, len) in [5, 7, 9, 13, 19].into_iter().enumerate() {
+            let size = Size::square(len).unwrap();
+            let points: Vec<Point> = size.points().collect();
+            let mut r = rng(seed as u64, 7);
+            let mut kept = LadderReader::default();
+            for _ in 0..30 {
+                let mut board = Board::new(size);
+                for i in 0..points.len() {
+                    let p = points[below(r.next_u64(), points.len())];
+                    let color = if i % 2 == 0 { Color::Black } else { Color::White };
+                    if board.check(p, color, Suicide::MultiStone).is_ok() {
+                        board.play(p, color);
+                    }
+                    assert!(kept.read(&board) == LadderReader::default().read(&board), "{board:?}");
+                }
+            }
+        }
     }
 }
