@@ -310,14 +310,10 @@ impl Board {
     }
 
     /// The points whose content differs between two boards of one size.
-    pub fn points_that_differ<'a>(&'a self, other: &'a Board) -> impl Iterator<Item = Point> + 'a {
+    pub fn points_that_differ(&self, other: &Board) -> PointSet {
         debug_assert_eq!(self.size, other.size);
-        const RUN: usize = 32;
-        let runs = self.cells.chunks(RUN).zip(other.cells.chunks(RUN)).enumerate().filter(|(_, (a, b))| a != b);
-        runs.flat_map(|(i, (a, b))| {
-            let differ = a.iter().zip(b).enumerate().filter(|(_, (a, b))| a != b);
-            differ.map(move |(j, _)| Point((i * RUN + j) as u16))
-        })
+        let [black, white] = [0, 1].map(|i| (self.of[i] - other.of[i]) | (other.of[i] - self.of[i]));
+        black | white
     }
 
     /// Number of stones of a colour.

@@ -10,6 +10,9 @@ use super::rules::Suicide;
 /// Moves played in one search before the chain counts as escaped. KataGo's number; positions of real games need below 200.
 const MOVES_MAX: usize = 25_000;
 
+/// Liberties with which a chain is out of a ladder.
+const LIBERTIES_ESCAPED: usize = 3;
+
 /// What the ladders of one position are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ladders {
@@ -97,8 +100,10 @@ impl LadderReader {
         let captured = if board.liberties(p) == 1 {
             self.captured_defender_first(board, p)
         } else {
-            for first in board.liberty_points(p).iter() {
-                if self.captured_by(board, p, first) {
+            let liberties = board.liberty_points(p);
+            for first in liberties.iter() {
+                self.seen.insert_with_neighbors(first);
+                if !escapes_at_once(board, p, first, &liberties) && self.captured_by(board, p, first) {
                     working.insert(first);
                 }
             }
@@ -117,7 +122,6 @@ impl LadderReader {
     /// Whether the attacker's move `first` at a liberty of the two-liberty chain at `d` leads to its capture.
     fn captured_by(&mut self, board: &Board, d: Point, first: Point) -> bool {
         let attacker = color_at(board, d).opponent();
-        self.seen.insert_with_neighbors(first);
         if board.check(first, attacker, Suicide::Forbidden).is_err() {
             return false;
         }
@@ -154,6 +158,10 @@ impl LadderReader {
                     return false;
                 }
                 let own = board.liberty_points(d);
+                if let Some(l) = own.first().filter(|&l| room_at(board, d, l, &own) >= LIBERTIES_ESCAPED) {
+                    self.seen.insert_with_neighbors(l);
+                    return false;
+                }
                 let captures = captures(board, d, defender) - own;
                 own.iter().chain(captures.iter()).all(|m| self.try_move(depth, d, m, turn) != Some(false))
             }
@@ -161,7 +169,7 @@ impl LadderReader {
                 if liberties <= 1 {
                     return true;
                 }
-                if liberties >= 3 {
+                if liberties >= LIBERTIES_ESCAPED {
                     return false;
                 }
                 let moves = board.liberty_points(d);
@@ -169,11 +177,8 @@ impl LadderReader {
                 if is_double_ko_death(board, d, &moves) {
                     return true;
                 }
-                // First where the defender would gain more by moving there himself.
-                let room = |p: Point| p.around().iter().filter(|&&q| board.is_empty(q)).count();
-                let widest = moves.iter().max_by_key(|&l| room(l));
-                let others = moves.iter().filter(|&l| Some(l) != widest);
-                widest.into_iter().chain(others).any(|m| self.try_move(depth, d, m, turn) == Some(true))
+                let works: PointSet = moves.iter().filter(|&m| !escapes_at_once(board, d, m, &moves)).collect();
+                works.iter().any(|m| self.try_move(depth, d, m, turn) == Some(true))
             }
         }
     }
@@ -220,7 +225,7 @@ fn note_chain(seen: &mut PointSet, board: &Board, d: Point) {
 /// of the chains there and next to there, whose liberties changed, and the points of ko bans.
 fn changes(old: &Board, new: &Board) -> PointSet {
     let mut changed: PointSet = old.ko().into_iter().chain(new.ko()).collect();
-    for p in new.points_that_differ(old) {
+    for p in new.points_that_differ(old).iter() {
         changed.insert(p);
         for board in [old, new] {
             for q in [p].into_iter().chain(p.around()) {
@@ -233,6 +238,23 @@ fn changes(old: &Board, new: &Board) -> PointSet {
         }
     }
     changed
+}
+
+/// Whether the chain with the two `liberties` is out as soon as it answers the attack at `first` at the other one.
+fn escapes_at_once(board: &Board, d: Point, first: Point, liberties: &PointSet) -> bool {
+    let answer = liberties.iter().find(|&l| l != first);
+    answer.is_some_and(|l| room_at(board, d, l, liberties) >= LIBERTIES_ESCAPED)
+}
+
+/// Liberties that the chain at `d` gains at least by moving to `l`, besides those it has.
+fn room_at(board: &Board, d: Point, l: Point, liberties: &PointSet) -> usize {
+    let mut gained: PointSet = l.around().into_iter().filter(|&q| board.is_empty(q)).collect();
+    for q in l.around() {
+        if board.get(q) == board.get(d) && board.chain_name(q) != board.chain_name(d) {
+            gained |= board.liberty_points(q);
+        }
+    }
+    (gained - *liberties).len()
 }
 
 /// The moves that take attackers in atari next to the chain.

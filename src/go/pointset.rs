@@ -49,7 +49,7 @@ impl PointSet {
 
     /// Whether no point is in the set.
     pub fn is_empty(&self) -> bool {
-        self.0 == [0; WORDS]
+        self.0.iter().fold(0, |all, word| all | word) == 0
     }
 
     /// Whether the sets have no point in common.
@@ -101,7 +101,7 @@ impl PointSet {
         let mut set = *self;
         loop {
             let next = set.grown() & *inside;
-            if next == set {
+            if (next - set).is_empty() {
                 return set;
             }
             set = next;
