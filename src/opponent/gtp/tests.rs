@@ -184,7 +184,9 @@ fn komi_and_rules() {
          > time_left b soon 0
          ? Could not parse time: 'soon'|
          > time_settings 1 2
-         ? Expected three numbers, 0 or more, for time_settings but got '1 2'|",
+         ? Expected three numbers, 0 or more, for time_settings but got '1 2'|
+         > time_settings main 60 30 1
+         ? Expected three numbers, 0 or more, for time_settings but got 'main 60 30 1'|",
     );
 }
 
