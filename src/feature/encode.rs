@@ -113,7 +113,7 @@ fn encode_area(game: &Game, row: &mut PackedRow) {
     };
     let len = row.len();
     for p in game.size().points() {
-        if let Some(color) = owners[p] {
+        if let Some(color) = owners.get(p) {
             row.set_bit(if color == game.to_move() { plane::AREA_OWN } else { plane::AREA_OPP }, p.index(len));
         }
     }

@@ -1,7 +1,8 @@
 //! A game: a set-up, the moves after it, and all of the past that rules and network inputs ask for.
 
-use super::board::{Board, Illegal, PointSet};
+use super::board::{Board, Illegal};
 use super::point::{Color, Move, Point, Size};
+use super::pointset::PointSet;
 use super::rules::{FriendlyPass, HandicapBonus, Ko, Rules, Scoring, Suicide, Tax};
 use super::score;
 use std::collections::HashSet;
@@ -303,7 +304,7 @@ impl Game {
             Tax::None => score::area(clean, self.rules.suicide),
             Tax::Seki | Tax::All => score::taxed_area(clean, self.rules.suicide),
         };
-        score::count(&owners, self.size())
+        owners.count()
     }
 
     fn territory_points(&self, dead: &PointSet) -> [usize; 2] {

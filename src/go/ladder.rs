@@ -2,8 +2,9 @@
 //!
 //! The question and its corner cases are those of KataGo's input planes 14 to 17, because nets were trained on them.
 
-use super::board::{Board, PointList, PointSet};
+use super::board::Board;
 use super::point::{CELLS, Color, Point};
+use super::pointset::{PointList, PointSet};
 use super::rules::Suicide;
 
 /// Moves played in one search before the chain counts as escaped. KataGo's number; positions of real games need below 200.
@@ -76,7 +77,7 @@ impl LadderReader {
                 u16::MAX => self.find(board, p),
                 i => self.findings[i as usize],
             };
-            ladders.working[color.index()].extend(&finding.working);
+            ladders.working[color.index()] |= finding.working;
             if finding.captured {
                 board.chain(p).for_each(|s| {
                     ladders.laddered.insert(s);

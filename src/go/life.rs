@@ -3,9 +3,10 @@
 //! Two judges: many random continuations show who owns each stone in the end, and where they do not agree, or
 //! where they call a chain dead, a search reads out whether the opponent can really capture it.
 
-use super::board::{Board, PointList, PointSet};
+use super::board::Board;
 use super::playout::Fates;
 use super::point::{Color, Point};
+use super::pointset::{PointList, PointSet};
 use super::rules::Suicide;
 use super::score::pass_alive;
 use crate::base::rng::rng;

@@ -1,7 +1,8 @@
 //! Random play to the end: who owns what when nobody has a plan.
 
-use super::board::{Board, PointSet};
+use super::board::Board;
 use super::point::{Color, Point};
+use super::pointset::PointSet;
 use super::rules::Suicide;
 use super::score::{PointMap, plain_area};
 use crate::base::rng::{Rng, below};
@@ -32,7 +33,7 @@ impl Fates {
             play_out(&mut end, [Color::Black, Color::White][self.n_playouts % 2], rng);
             let owners = plain_area(&end);
             for p in board.size().points() {
-                self.sums[p] += owners[p].map_or(0, |c| if c == Color::Black { 1 } else { -1 });
+                self.sums[p] += owners.get(p).map_or(0, |c| if c == Color::Black { 1 } else { -1 });
             }
             self.n_playouts += 1;
         }
