@@ -78,6 +78,8 @@ pub struct Board {
     stones: [u16; CELLS],
     /// Black's and White's stones.
     of: [PointSet; 2],
+    /// The points without a stone.
+    empty: PointSet,
     /// The heads of all chains.
     heads: PointSet,
     ko: Option<Point>,
@@ -101,6 +103,7 @@ impl Board {
             liberties: zeros,
             stones: zeros,
             of: [none; 2],
+            empty: PointSet::board(size),
             heads: none,
             ko: None,
             hash: 0,
@@ -299,33 +302,18 @@ impl Board {
         hash
     }
 
-    /// The liberties of the chain of the stone on `p`, each once, in no particular order.
-    pub fn liberty_points(&self, p: Point) -> PointList {
-        let mut found = PointList::new();
-        let mut seen = PointSet::default();
-        let n = self.liberties(p);
-        for s in self.chain(p) {
-            for q in s.around() {
-                if self.is_empty(q) && seen.insert(q) {
-                    found.push(q).expect("a board has fewer points than the list holds");
-                }
-            }
-            if found.len() == n {
-                break;
-            }
-        }
-        found
+    /// The liberties of the chain of the stone on `p`.
+    pub fn liberty_points(&self, p: Point) -> PointSet {
+        let mut near = PointSet::default();
+        self.chain(p).for_each(|s| near.insert_with_neighbors(s));
+        near & self.empty
     }
 
     /// The points whose content differs between two boards of one size.
-    pub fn points_that_differ<'a>(&'a self, other: &'a Board) -> impl Iterator<Item = Point> + 'a {
+    pub fn points_that_differ(&self, other: &Board) -> PointSet {
         debug_assert_eq!(self.size, other.size);
-        const RUN: usize = 32;
-        let runs = self.cells.chunks(RUN).zip(other.cells.chunks(RUN)).enumerate().filter(|(_, (a, b))| a != b);
-        runs.flat_map(|(i, (a, b))| {
-            let differ = a.iter().zip(b).enumerate().filter(|(_, (a, b))| a != b);
-            differ.map(move |(j, _)| Point((i * RUN + j) as u16))
-        })
+        let [black, white] = [0, 1].map(|i| (self.of[i] - other.of[i]) | (other.of[i] - self.of[i]));
+        black | white
     }
 
     /// Number of stones of a colour.
@@ -350,7 +338,7 @@ impl Board {
 
     /// The points without a stone.
     pub fn empty_points(&self) -> PointSet {
-        self.points() - self.of[0] - self.of[1]
+        self.empty
     }
 
     /// The stones as rows from the top without separators: `X` black, `O` white, `.` empty.
@@ -393,6 +381,7 @@ impl Board {
         }
         (self.head[at], self.next[at], self.stones[at], self.liberties[at]) = (p.0, p.0, 1, free);
         self.of[color.index()].insert(p);
+        self.empty.remove(p);
         self.heads.insert(p);
         match friends.as_slice() {
             [] => {}
@@ -423,7 +412,7 @@ impl Board {
                 self.splice(largest, friend);
             }
         }
-        self.liberties[largest as usize] = self.count_liberties(Point(largest));
+        self.liberties[largest as usize] = self.liberty_points(Point(largest)).len() as u16;
     }
 
     /// Relabels the chain `from` as part of `into` and joins the two rings; liberties are the caller's.
@@ -441,17 +430,6 @@ impl Board {
         self.next.swap(into as usize, from as usize);
     }
 
-    fn count_liberties(&self, p: Point) -> u16 {
-        let mut seen = PointSet::default();
-        let mut n = 0;
-        for s in self.chain(p) {
-            for q in s.around() {
-                n += u16::from(self.is_empty(q) && seen.insert(q));
-            }
-        }
-        n
-    }
-
     /// Takes a chain off and gives its points back to the chains around; returns its stones.
     fn remove_chain(&mut self, p: Point) -> u16 {
         let color = self.get(p).expect("a chain is removed at one of its stones");
@@ -463,6 +441,7 @@ impl Board {
         loop {
             self.cells[s as usize] = Cell::Empty;
             self.of[color.index()].remove(Point(s));
+            self.empty.insert(Point(s));
             self.hash ^= stone_hash(Point(s), color);
             let mut raised = [0u16; 4];
             for (i, q) in Point(s).around().into_iter().enumerate() {
@@ -487,11 +466,16 @@ impl Board {
         self.ko = None;
         self.hash = 0;
         (self.of, self.heads) = Default::default();
+        for p in self.size.points() {
+            if let Some(color) = self.get(p) {
+                self.of[color.index()].insert(p);
+            }
+        }
+        self.empty = self.points() - self.of[0] - self.of[1];
         let mut seen = PointSet::default();
         for p in self.size.points() {
             let Some(color) = self.get(p) else { continue };
             self.hash ^= stone_hash(p, color);
-            self.of[color.index()].insert(p);
             if seen.insert(p) {
                 let mut chain = PointList::new();
                 chain.push(p).expect("a list holds a board");
@@ -510,7 +494,7 @@ impl Board {
                 }
                 self.heads.insert(p);
                 self.stones[p.0 as usize] = chain.len() as u16;
-                self.liberties[p.0 as usize] = self.count_liberties(p);
+                self.liberties[p.0 as usize] = self.liberty_points(p).len() as u16;
             }
         }
     }
@@ -626,7 +610,10 @@ mod tests {
                         assert_eq!(left + (taken.stones[0] + taken.stones[1]) as usize, stones);
                         let mut again = b.clone();
                         again.rebuild();
-                        assert_eq!((again.hash, again.of, again.heads.len()), (b.hash, b.of, b.heads.len()));
+                        assert_eq!(
+                            (again.hash, again.of, again.empty, again.heads.len()),
+                            (b.hash, b.of, b.empty, b.heads.len())
+                        );
                         assert!(b.chains().all(|head| b.chain_name(head) == head));
                         for q in size.points().filter(|&q| b.get(q).is_some()) {
                             assert_eq!(again.liberties(q), b.liberties(q), "{b:?} {}", q.gtp(size));

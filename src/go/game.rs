@@ -44,8 +44,10 @@ pub struct Game {
     board: Board,
     to_move: Color,
     moves: Vec<(Color, Move)>,
-    /// The boards before the latest move and before the one before it.
+    /// The boards before the latest move and before the one before it, in turns.
     previous: [Board; 2],
+    /// Which of them is before the latest move.
+    latest_idx: usize,
     /// Moves that history planes may show.
     n_history: usize,
     past: HashSet<u64, BuildHasherDefault<Unhashed>>,
@@ -76,6 +78,7 @@ impl Game {
             start_to_move: to_move,
             start_taken: [0; 2],
             previous: [board.clone(), board.clone()],
+            latest_idx: 0,
             board,
             to_move,
             moves: Vec::new(),
@@ -235,7 +238,8 @@ impl Game {
     pub fn board_before(&self, n: usize) -> &Board {
         match n.min(self.n_history) {
             0 => &self.board,
-            n => &self.previous[n.min(2) - 1],
+            1 => &self.previous[self.latest_idx],
+            _ => &self.previous[1 - self.latest_idx],
         }
     }
 
@@ -354,8 +358,8 @@ impl Game {
             self.to_move = color;
             self.reset();
         }
-        self.previous.swap(0, 1);
-        self.previous[0].clone_from(&self.board);
+        self.latest_idx = 1 - self.latest_idx;
+        self.previous[self.latest_idx].clone_from(&self.board);
         self.moves.push((color, mv));
         self.n_history = (self.n_history + 1).min(HISTORY_MAX);
         match mv {

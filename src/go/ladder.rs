@@ -4,11 +4,14 @@
 
 use super::board::Board;
 use super::point::{CELLS, Color, Point};
-use super::pointset::{PointList, PointSet};
+use super::pointset::PointSet;
 use super::rules::Suicide;
 
 /// Moves played in one search before the chain counts as escaped. KataGo's number; positions of real games need below 200.
 const MOVES_MAX: usize = 25_000;
+
+/// Liberties with which a chain is out of a ladder.
+const LIBERTIES_ESCAPED: usize = 3;
 
 /// What the ladders of one position are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub struct LadderReader {
 /// What is known of one chain with one or two liberties.
 #[derive(Clone, Copy)]
 struct Finding {
-    /// One of its stones.
+    /// The stone that names it.
     stone: Point,
     captured: bool,
     working: PointSet,
@@ -66,13 +69,9 @@ impl LadderReader {
         let mut ladders = Ladders::default();
         let mut findings = std::mem::take(&mut self.next_findings);
         findings.clear();
-        let mut done = PointSet::default();
-        for p in board.size().points() {
-            let Some(color) = board.get(p) else { continue };
-            if !(1..=2).contains(&board.liberties(p)) || !done.insert(board.chain_name(p)) {
-                continue;
-            }
-            // The scan meets the same stone of an unchanged chain first.
+        for p in board.chains().filter(|&p| (1..=2).contains(&board.liberties(p))) {
+            let color = color_at(board, p);
+            // An unchanged chain keeps the stone that names it while a game goes on.
             let finding = match known[p.0 as usize] {
                 u16::MAX => self.find(board, p),
                 i => self.findings[i as usize],
@@ -101,8 +100,10 @@ impl LadderReader {
         let captured = if board.liberties(p) == 1 {
             self.captured_defender_first(board, p)
         } else {
-            for first in board.liberty_points(p) {
-                if self.captured_by(board, p, first) {
+            let liberties = board.liberty_points(p);
+            for first in liberties.iter() {
+                self.seen.insert_with_neighbors(first);
+                if !escapes_at_once(board, p, first, &liberties) && self.captured_by(board, p, first) {
                     working.insert(first);
                 }
             }
@@ -121,7 +122,6 @@ impl LadderReader {
     /// Whether the attacker's move `first` at a liberty of the two-liberty chain at `d` leads to its capture.
     fn captured_by(&mut self, board: &Board, d: Point, first: Point) -> bool {
         let attacker = color_at(board, d).opponent();
-        note_move(&mut self.seen, first);
         if board.check(first, attacker, Suicide::Forbidden).is_err() {
             return false;
         }
@@ -157,33 +157,45 @@ impl LadderReader {
                 if liberties >= 2 || board.ko().is_some() {
                     return false;
                 }
-                note_chain(&mut self.seen, board, d);
-                let moves = defender_moves(board, d, defender);
-                moves.iter().all(|&m| self.try_move(depth, d, m, turn) != Some(false))
+                let own = board.liberty_points(d);
+                if let Some(l) = own.first().filter(|&l| room_at(board, d, l, &own) >= LIBERTIES_ESCAPED) {
+                    self.seen.insert_with_neighbors(l);
+                    return false;
+                }
+                let captures = captures(board, d, defender) - own;
+                own.iter().chain(captures.iter()).all(|m| self.try_move(depth, d, m, turn) != Some(false))
             }
             Turn::Attacker => {
                 if liberties <= 1 {
                     return true;
                 }
-                if liberties >= 3 {
+                if liberties >= LIBERTIES_ESCAPED {
                     return false;
                 }
-                note_chain(&mut self.seen, board, d);
-                board.liberty_points(d).iter().for_each(|&l| note_move(&mut self.seen, l));
-                if is_double_ko_death(board, d, defender) {
+                let moves = board.liberty_points(d);
+                moves.iter().for_each(|l| self.seen.insert_with_neighbors(l));
+                if is_double_ko_death(board, d, &moves) {
                     return true;
                 }
-                let moves = ordered_attacks(board, d);
-                moves.iter().any(|&m| self.try_move(depth, d, m, turn) == Some(true))
+                let works: PointSet = moves.iter().filter(|&m| !escapes_at_once(board, d, m, &moves)).collect();
+                works.iter().any(|m| self.try_move(depth, d, m, turn) == Some(true))
             }
         }
     }
 
     /// Whether the chain is captured after the move, or none if the move is illegal.
     fn try_move(&mut self, depth: usize, d: Point, m: Point, turn: Turn) -> Option<bool> {
-        note_move(&mut self.seen, m);
+        self.seen.insert_with_neighbors(m);
         let board = &self.line[depth];
         let defender = color_at(board, d);
+        if turn == Turn::Defender {
+            // From here on the chains that the move joins are part of what is looked at.
+            for q in m.around() {
+                if board.get(q) == Some(defender) && board.chain_name(q) != board.chain_name(d) {
+                    note_chain(&mut self.seen, board, q);
+                }
+            }
+        }
         let (color, next) = match turn {
             Turn::Attacker => (defender.opponent(), Turn::Defender),
             Turn::Defender => (defender, Turn::Attacker),
@@ -206,24 +218,14 @@ impl LadderReader {
 
 /// A reading looked at all points of the chain at `d` and around it.
 fn note_chain(seen: &mut PointSet, board: &Board, d: Point) {
-    for s in board.chain(d) {
-        note_move(seen, s);
-    }
-}
-
-/// A reading looked at a point and its neighbours: what stands there, and the liberties of those chains.
-fn note_move(seen: &mut PointSet, p: Point) {
-    seen.insert(p);
-    p.around().into_iter().for_each(|q| {
-        seen.insert(q);
-    });
+    board.chain(d).for_each(|s| seen.insert_with_neighbors(s));
 }
 
 /// The points at which a reading may find something else on `new` than on `old`: those with another content, all stones
 /// of the chains there and next to there, whose liberties changed, and the points of ko bans.
 fn changes(old: &Board, new: &Board) -> PointSet {
     let mut changed: PointSet = old.ko().into_iter().chain(new.ko()).collect();
-    for p in new.points_that_differ(old) {
+    for p in new.points_that_differ(old).iter() {
         changed.insert(p);
         for board in [old, new] {
             for q in [p].into_iter().chain(p.around()) {
@@ -238,38 +240,40 @@ fn changes(old: &Board, new: &Board) -> PointSet {
     changed
 }
 
-/// Captures of attackers in atari that touch the chain, and its own last liberty.
-fn defender_moves(board: &Board, d: Point, defender: Color) -> PointList {
-    let mut moves = board.liberty_points(d);
-    let mut seen = PointSet::default();
+/// Whether the chain with the two `liberties` is out as soon as it answers the attack at `first` at the other one.
+fn escapes_at_once(board: &Board, d: Point, first: Point, liberties: &PointSet) -> bool {
+    let answer = liberties.iter().find(|&l| l != first);
+    answer.is_some_and(|l| room_at(board, d, l, liberties) >= LIBERTIES_ESCAPED)
+}
+
+/// Liberties that the chain at `d` gains at least by moving to `l`, besides those it has.
+fn room_at(board: &Board, d: Point, l: Point, liberties: &PointSet) -> usize {
+    let mut gained: PointSet = l.around().into_iter().filter(|&q| board.is_empty(q)).collect();
+    for q in l.around() {
+        if board.get(q) == board.get(d) && board.chain_name(q) != board.chain_name(d) {
+            gained |= board.liberty_points(q);
+        }
+    }
+    (gained - *liberties).len()
+}
+
+/// The moves that take attackers in atari next to the chain.
+fn captures(board: &Board, d: Point, defender: Color) -> PointSet {
+    let mut moves = PointSet::default();
     for s in board.chain(d) {
         for q in s.around() {
-            if board.get(q) == Some(defender.opponent()) && board.liberties(q) == 1 && seen.insert(board.chain_name(q)) {
-                for m in board.liberty_points(q) {
-                    if !moves.contains(&m) {
-                        moves.push(m).expect("points of one board");
-                    }
-                }
+            if board.get(q) == Some(defender.opponent()) && board.liberties(q) == 1 {
+                moves |= board.liberty_points(q);
             }
         }
     }
     moves
 }
 
-/// The two liberties, first the one where the defender would gain more by moving there himself.
-fn ordered_attacks(board: &Board, d: Point) -> PointList {
-    let mut moves = board.liberty_points(d);
-    let room = |p: Point| p.around().iter().filter(|&&q| board.is_empty(q)).count();
-    if moves.len() == 2 && room(moves[1]) > room(moves[0]) {
-        moves.swap(0, 1);
-    }
-    moves
-}
-
 /// Two kos at both liberties, neither of which the defender can end: captured although neither atari works alone.
-fn is_double_ko_death(board: &Board, d: Point, defender: Color) -> bool {
-    let liberties = board.liberty_points(d);
-    let kos = liberties.iter().all(|&l| is_ko_take(board, l, defender) && liberties_after_joining(board, l, defender) <= 2);
+fn is_double_ko_death(board: &Board, d: Point, liberties: &PointSet) -> bool {
+    let defender = color_at(board, d);
+    let kos = liberties.iter().all(|l| is_ko_take(board, l, defender) && liberties_after_joining(board, l, defender) <= 2);
     kos && board.chain(d).all(|s| s.around().iter().all(|&q| board.get(q) != Some(defender.opponent()) || board.liberties(q) > 1))
 }
 

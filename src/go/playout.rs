@@ -63,7 +63,7 @@ impl Fates {
 /// Random moves by turns that fill no own eye, until neither side has one.
 fn play_out(board: &mut Board, first: Color, rng: &mut Rng) {
     let size = board.size();
-    let mut empty: Vec<Point> = size.points().filter(|&p| board.is_empty(p)).collect();
+    let mut empty: Vec<Point> = board.empty_points().iter().collect();
     let (mut color, mut n_passes) = (first, 0);
     for _ in 0..MOVES_PER_POINT * size.n_points() {
         match pick(board, color, &empty, rng) {
@@ -71,7 +71,7 @@ fn play_out(board: &mut Board, first: Color, rng: &mut Rng) {
                 let taken = board.play(empty.swap_remove(i), color);
                 if taken.stones != [0, 0] {
                     empty.clear();
-                    empty.extend(size.points().filter(|&p| board.is_empty(p)));
+                    empty.extend(board.empty_points().iter());
                 }
                 n_passes = 0;
             }

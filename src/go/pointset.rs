@@ -31,6 +31,12 @@ impl PointSet {
         new
     }
 
+    /// Adds a point and the cells next to it; some of these may be wall.
+    pub fn insert_with_neighbors(&mut self, p: Point) {
+        const CROSS: u64 = 1 | 0b111 << (STRIDE - 1) | 1 << (2 * STRIDE);
+        self.or_bits(p.0 as usize - STRIDE, CROSS);
+    }
+
     /// Takes a point out.
     pub fn remove(&mut self, p: Point) {
         self.0[p.0 as usize / 64] &= !(1u64 << (p.0 % 64));
@@ -43,7 +49,7 @@ impl PointSet {
 
     /// Whether no point is in the set.
     pub fn is_empty(&self) -> bool {
-        self.0 == [0; WORDS]
+        self.0.iter().fold(0, |all, word| all | word) == 0
     }
 
     /// Whether the sets have no point in common.
@@ -95,7 +101,7 @@ impl PointSet {
         let mut set = *self;
         loop {
             let next = set.grown() & *inside;
-            if next == set {
+            if (next - set).is_empty() {
                 return set;
             }
             set = next;
@@ -199,6 +205,9 @@ mod tests {
             assert!((0..h).all(|y| all.row(y) == (1 << w) - 1));
             for p in size.points() {
                 let near = PointSet::from_iter([p]).grown() & all;
+                let mut cross = PointSet::default();
+                cross.insert_with_neighbors(p);
+                assert_eq!(cross & all, near);
                 assert_eq!(near, p.neighbors(size).chain([p]).collect());
                 assert_eq!(PointSet::from_iter([p]).flooded(&all), all);
                 assert_eq!((all - PointSet::from_iter([p])).len(), w * h - 1);
