@@ -38,8 +38,10 @@ pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, len: usize) -> usiz
         Optimizer::Sgd => 1,
         Optimizer::AdamW => 2,
     };
+    // A checkpoint: net, average and moments. It is held once as numbers and once as the file's bytes, on its way in and out.
+    let checkpoint = (moments + 2) * flat;
     // Moments, the average, and the host copy.
-    train_bytes(net.arch(), config.batch_size, len) + (moments + 2) * flat
+    train_bytes(net.arch(), config.batch_size, len) + (moments + 2) * flat + 2 * checkpoint
 }
 
 impl<O: Ops> Learner<O> {
