@@ -64,9 +64,9 @@ impl Error {
         self
     }
 
-    /// Adds what to do next where nothing nearer to the failure has said it.
+    /// Adds what to do next to a failure where nothing nearer to it has said so.
     pub fn or_hint(self, hint: impl fmt::Display) -> Error {
-        if self.hint.is_some() { self } else { self.hint(hint) }
+        if self.hint.is_some() || self.fault == Fault::Stopped { self } else { self.hint(hint) }
     }
 
     /// Whose fault it is.

@@ -66,7 +66,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 self.show_step(done, total);
-                bar.set_message(format!("{short}  {} left", clock(seconds_left)));
+                bar.set_message(format!("{short} {} left", clock(seconds_left)));
             }
             None => {
                 let values: Vec<String> = values.iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -190,7 +190,7 @@ fn show(progress: &Progress, event: &Event) {
             r.total_steps,
             r.seconds_left(),
             &format!(
-                "{:.0} pos/s  policy {:.2}  value {:.2}  top-1 {:.1}%",
+                "{:.0} pos/s policy {:.2} value {:.2} top-1 {:.1}%",
                 r.positions_per_second,
                 r.losses.policy_mean(),
                 r.losses.value_mean(),

@@ -40,8 +40,8 @@ pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, len: usize) -> usiz
     };
     // A checkpoint: net, average and moments. It is held once as numbers and once as the file's bytes, on its way in and out.
     let checkpoint = (moments + 2) * flat;
-    // Moments, the average, and the host copy.
-    train_bytes(net.arch(), config.batch_size, len) + (moments + 2) * flat + 2 * checkpoint
+    // Moments, the average, the host copy, and the fresh net of the plan.
+    train_bytes(net.arch(), config.batch_size, len) + (moments + 3) * flat + 2 * checkpoint
 }
 
 impl<O: Ops> Learner<O> {
