@@ -46,13 +46,6 @@ struct Finding {
     seen: PointSet,
 }
 
-/// Who moves next in the search.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Attacker,
-    Defender,
-}
-
 impl LadderReader {
     /// All ladders of a position. Costs least when it is one move away from the position asked for before.
     pub fn read(&mut self, board: &Board) -> Ladders {
@@ -101,9 +94,9 @@ impl LadderReader {
             self.captured_defender_first(board, p)
         } else {
             let liberties = board.liberty_points(p);
+            liberties.iter().for_each(|l| self.seen.insert_with_neighbors(l));
             for first in liberties.iter() {
-                self.seen.insert_with_neighbors(first);
-                if !escapes_at_once(board, p, first, &liberties) && self.captured_by(board, p, first) {
+                if self.captured_by(board, p, first, &liberties) {
                     working.insert(first);
                 }
             }
@@ -114,95 +107,109 @@ impl LadderReader {
 
     /// Whether the chain at `d`, in atari, is lost although its owner moves first.
     fn captured_defender_first(&mut self, board: &Board, d: Point) -> bool {
+        let last = board.liberty_points(d).first().expect("a chain in atari has a liberty");
         self.start(board);
         self.line[0].clear_ko();
-        self.search(0, d, Turn::Defender)
+        self.defend(0, d, last)
     }
 
-    /// Whether the attacker's move `first` at a liberty of the two-liberty chain at `d` leads to its capture.
-    fn captured_by(&mut self, board: &Board, d: Point, first: Point) -> bool {
+    /// Whether the attacker's move `first` leads to the capture of the chain at `d`, which has these two liberties.
+    fn captured_by(&mut self, board: &Board, d: Point, first: Point, liberties: &PointSet) -> bool {
         let attacker = color_at(board, d).opponent();
-        if board.check(first, attacker, Suicide::Forbidden).is_err() {
+        let last = other(liberties, first);
+        if room(board, d, last, liberties).len() >= LIBERTIES_ESCAPED || board.check(first, attacker, Suicide::Forbidden).is_err()
+        {
             return false;
         }
         self.start(board);
         self.line[0].play(first, attacker);
         // The defender may retake a ko at once the first time, as if a threat had been answered.
         self.line[0].clear_ko();
-        self.search(0, d, Turn::Defender)
+        self.defend(0, d, last)
     }
 
     fn start(&mut self, board: &Board) {
         self.moves_left = MOVES_MAX;
-        self.set_line(0, board);
-    }
-
-    fn set_line(&mut self, depth: usize, board: &Board) {
-        match self.line.get_mut(depth) {
+        match self.line.first_mut() {
             Some(slot) => slot.clone_from(board),
             None => self.line.push(board.clone()),
         }
     }
 
-    /// Whether the chain at `d` is captured from the position at `depth` of the line.
-    fn search(&mut self, depth: usize, d: Point, turn: Turn) -> bool {
+    /// Whether the chain at `d` with its `last` liberty is captured, its owner to move at `depth` of the line.
+    fn defend(&mut self, depth: usize, d: Point, last: Point) -> bool {
         let board = &self.line[depth];
         if depth > board.size().n_points() * 3 / 2 {
             return true;
         }
+        if board.ko().is_some() {
+            return false;
+        }
         let defender = color_at(board, d);
-        let liberties = board.liberties(d);
-        match turn {
-            Turn::Defender => {
-                if liberties >= 2 || board.ko().is_some() {
-                    return false;
-                }
-                let own = board.liberty_points(d);
-                if let Some(l) = own.first().filter(|&l| room_at(board, d, l, &own) >= LIBERTIES_ESCAPED) {
-                    self.seen.insert_with_neighbors(l);
-                    return false;
-                }
-                let captures = captures(board, d, defender) - own;
-                own.iter().chain(captures.iter()).all(|m| self.try_move(depth, d, m, turn) != Some(false))
-            }
-            Turn::Attacker => {
-                if liberties <= 1 {
-                    return true;
-                }
-                if liberties >= LIBERTIES_ESCAPED {
-                    return false;
-                }
-                let moves = board.liberty_points(d);
-                moves.iter().for_each(|l| self.seen.insert_with_neighbors(l));
-                if is_double_ko_death(board, d, &moves) {
-                    return true;
-                }
-                let works: PointSet = moves.iter().filter(|&m| !escapes_at_once(board, d, m, &moves)).collect();
-                works.iter().any(|m| self.try_move(depth, d, m, turn) == Some(true))
+        self.seen.insert_with_neighbors(last);
+        // From here on the chains that the move joins are part of what is looked at.
+        for q in last.around() {
+            if board.get(q) == Some(defender) && board.chain_name(q) != board.chain_name(d) {
+                note_chain(&mut self.seen, board, q);
             }
         }
+        let takes = last.around().iter().any(|&q| board.get(q) == Some(defender.opponent()) && board.liberties(q) == 1);
+        let mut captures = captures(board, d, defender);
+        if takes {
+            captures.insert(last);
+        } else {
+            let gained = room(board, d, last, &PointSet::from_iter([last]));
+            let out = match gained.len() {
+                0 | 1 => false,
+                2 => self.step(depth, last, defender) && !self.attack(depth + 1, d, &gained),
+                _ => true,
+            };
+            if out {
+                return false;
+            }
+        }
+        for m in captures.iter() {
+            self.seen.insert_with_neighbors(m);
+            if self.step(depth, m, defender) {
+                let liberties = self.line[depth + 1].liberty_points(d);
+                note_chain(&mut self.seen, &self.line[depth + 1], d);
+                if !self.attack(depth + 1, d, &liberties) {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
-    /// Whether the chain is captured after the move, or none if the move is illegal.
-    fn try_move(&mut self, depth: usize, d: Point, m: Point, turn: Turn) -> Option<bool> {
-        self.seen.insert_with_neighbors(m);
+    /// Whether the chain at `d` with these liberties is captured, its opponent to move at `depth` of the line.
+    fn attack(&mut self, depth: usize, d: Point, liberties: &PointSet) -> bool {
+        match liberties.len() {
+            0 | 1 => return true,
+            2 => {}
+            _ => return false,
+        }
         let board = &self.line[depth];
-        let defender = color_at(board, d);
-        if turn == Turn::Defender {
-            // From here on the chains that the move joins are part of what is looked at.
-            for q in m.around() {
-                if board.get(q) == Some(defender) && board.chain_name(q) != board.chain_name(d) {
-                    note_chain(&mut self.seen, board, q);
-                }
+        let attacker = color_at(board, d).opponent();
+        liberties.iter().for_each(|l| self.seen.insert_with_neighbors(l));
+        if is_double_ko_death(board, d, liberties) {
+            return true;
+        }
+        for first in liberties.iter() {
+            let last = other(liberties, first);
+            if room(&self.line[depth], d, last, liberties).len() >= LIBERTIES_ESCAPED {
+                continue;
+            }
+            if self.step(depth, first, attacker) && self.defend(depth + 1, d, last) {
+                return true;
             }
         }
-        let (color, next) = match turn {
-            Turn::Attacker => (defender.opponent(), Turn::Defender),
-            Turn::Defender => (defender, Turn::Attacker),
-        };
-        board.check(m, color, Suicide::Forbidden).ok()?;
-        if self.moves_left == 0 {
-            return Some(false);
+        false
+    }
+
+    /// Plays a move after the position at `depth` of the line; false if it is illegal or the budget is spent on it.
+    fn step(&mut self, depth: usize, m: Point, color: Color) -> bool {
+        if self.line[depth].check(m, color, Suicide::Forbidden).is_err() || self.moves_left == 0 {
+            return false;
         }
         self.moves_left -= 1;
         if self.line.len() == depth + 1 {
@@ -212,8 +219,13 @@ impl LadderReader {
             after[0].clone_from(&before[depth]);
         }
         self.line[depth + 1].play(m, color);
-        Some(self.search(depth + 1, d, next))
+        true
     }
+}
+
+/// The liberty of two that is not `first`.
+fn other(liberties: &PointSet, first: Point) -> Point {
+    liberties.iter().find(|&l| l != first).expect("two liberties")
 }
 
 /// A reading looked at all points of the chain at `d` and around it.
@@ -240,21 +252,16 @@ fn changes(old: &Board, new: &Board) -> PointSet {
     changed
 }
 
-/// Whether the chain with the two `liberties` is out as soon as it answers the attack at `first` at the other one.
-fn escapes_at_once(board: &Board, d: Point, first: Point, liberties: &PointSet) -> bool {
-    let answer = liberties.iter().find(|&l| l != first);
-    answer.is_some_and(|l| room_at(board, d, l, liberties) >= LIBERTIES_ESCAPED)
-}
-
-/// Liberties that the chain at `d` gains at least by moving to `l`, besides those it has.
-fn room_at(board: &Board, d: Point, l: Point, liberties: &PointSet) -> usize {
-    let mut gained: PointSet = l.around().into_iter().filter(|&q| board.is_empty(q)).collect();
+/// The liberties that the chain at `d` gains by moving to its liberty `l` if nothing is captured there, without those
+/// it has.
+fn room(board: &Board, d: Point, l: Point, liberties: &PointSet) -> PointSet {
+    let mut gained = board.empty_neighbors(l);
     for q in l.around() {
         if board.get(q) == board.get(d) && board.chain_name(q) != board.chain_name(d) {
             gained |= board.liberty_points(q);
         }
     }
-    (gained - *liberties).len()
+    gained - *liberties
 }
 
 /// The moves that take attackers in atari next to the chain.
