@@ -52,10 +52,17 @@ impl<'a> Budget<'a> {
         *self.met.borrow_mut() = Some(why);
     }
 
+    fn out_of_ratio(&self) -> String {
+        format!("unpacks to more than {} times its size", self.limits.ratio_max)
+    }
+
     fn count(&self, bytes: usize) -> io::Result<()> {
         self.unpacked_bytes.set(self.unpacked_bytes.get() + bytes as u64);
         if self.unpacked_bytes.get() > self.unpacked_bytes_max {
-            self.spend(format!("unpacks to more than {} in all", mib(self.unpacked_bytes_max)));
+            self.spend(match self.unpacked_bytes_max < self.limits.unpacked_mb << 20 {
+                true => self.out_of_ratio(),
+                false => format!("unpacks to more than {} in all", mib(self.unpacked_bytes_max)),
+            });
         } else if self.stop.requested() {
             self.spend("stopped".to_string());
         }
@@ -104,7 +111,7 @@ impl<R: Read> Read for Unpacked<'_, R> {
         self.bytes += n as u64;
         let ratio_max = self.budget.limits.ratio_max;
         if self.bytes > self.packed_bytes.get().saturating_mul(ratio_max).saturating_add(FREE_BYTES) {
-            *self.budget.met.borrow_mut() = Some(format!("unpacks to more than {ratio_max} times its size"));
+            *self.budget.met.borrow_mut() = Some(self.budget.out_of_ratio());
             return Err(io::Error::other("limit"));
         }
         Ok(n)

@@ -27,9 +27,9 @@ pub use list::read_list;
 use super::config::ArchiveConfig;
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
-use kind::{Format, HEAD_BYTES, Looks};
+use kind::{HEAD_BYTES, Looks};
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -83,38 +83,45 @@ impl<'a> Reader<'a> {
 
     /// Gives all that `entry` holds. A file that vanished, is unreadable or damaged is an item, not an error.
     pub fn read(&self, entry: &Entry, sink: &mut Sink) -> ControlFlow<()> {
+        match open(entry) {
+            Ok(mut file) => self.read_from(entry, &mut file, sink),
+            Err(e) => sink(Item::refused(entry.path.display().to_string(), "unreadable file", e.to_string())),
+        }
+    }
+
+    /// The same of what is already open: `entry` only names it.
+    pub fn read_from<F: Read + Seek>(&self, entry: &Entry, file: &mut F, sink: &mut Sink) -> ControlFlow<()> {
         let origin = entry.path.display().to_string();
-        match self.open(entry) {
-            Ok((mut file, Looks::Archive(format))) => self.archive(entry, &mut file, format, sink),
-            Ok((_, Looks::Unread(what))) => sink(Item::refused(origin, "archive of another kind", unread(what))),
-            Ok((file, Looks::Plain)) => {
-                if let (Some(suffix), false) = (kind::archive_suffix(&entry.name), entry.named) {
-                    return sink(Item::refused(origin, "damaged archive", misnamed(suffix)));
-                }
-                sink(match whole(file) {
-                    Ok(bytes) => Item::Records { origin, source_bytes: bytes.len() as u64, bytes },
-                    Err(reason) => Item::refused(origin, "unreadable file", reason),
-                })
-            }
-            Err(reason) => sink(Item::refused(origin, "unreadable file", reason)),
+        let looks = match look(file) {
+            Ok(looks) => looks,
+            Err(e) => return sink(Item::refused(origin, "unreadable file", e.to_string())),
+        };
+        match looks {
+            Looks::Archive(format) => return archive::unpack(self, entry, file, format, sink),
+            Looks::Unread(what) => return sink(Item::refused(origin, "archive of another kind", unread(what))),
+            Looks::Plain => {}
         }
-    }
-
-    /// The records of an archive already open: [`Reader::read`] without a path, which `entry` only names.
-    pub fn archive<F: Read + Seek>(&self, entry: &Entry, file: &mut F, format: Format, sink: &mut Sink) -> ControlFlow<()> {
-        archive::unpack(self, entry, file, format, sink)
-    }
-
-    fn open(&self, entry: &Entry) -> Result<(File, Looks), String> {
-        let mut file = File::open(&entry.path).map_err(|e| e.to_string())?;
-        if !file.metadata().map_err(|e| e.to_string())?.is_file() {
-            return Err("not a file".to_string());
+        if let (Some(suffix), false) = (kind::archive_suffix(&entry.name), entry.named) {
+            return sink(Item::refused(origin, "damaged archive", misnamed(suffix)));
         }
-        let mut head = Vec::with_capacity(HEAD_BYTES);
-        (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|e| e.to_string())?;
-        file.rewind().map_err(|e| e.to_string())?;
-        Ok((file, kind::looks(&head)))
+        sink(match whole(file, entry.bytes) {
+            Ok(bytes) => Item::Records { origin, source_bytes: bytes.len() as u64, bytes },
+            Err(reason) => Item::refused(origin, "unreadable file", reason),
+        })
     }
+}
+
+fn open(entry: &Entry) -> io::Result<File> {
+    let file = File::open(&entry.path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a file")) }
+}
+
+/// What the first bytes tell.
+fn look<F: Read + Seek>(file: &mut F) -> io::Result<Looks> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(kind::looks(&head))
 }
 
 fn unread(what: &str) -> String {
@@ -125,18 +132,13 @@ fn misnamed(suffix: &str) -> String {
     format!("named {suffix}, but its bytes are those of no archive")
 }
 
-/// The bytes of a file of records.
-fn whole(file: File) -> Result<Vec<u8>, String> {
-    let too_large = |len: u64| format!("{len} bytes, at most {SGF_FILE_BYTES_MAX} are read");
-    let len = file.metadata().map_err(|e| e.to_string())?.len();
-    if len > SGF_FILE_BYTES_MAX {
-        return Err(too_large(len));
-    }
-    let mut bytes = Vec::with_capacity(len as usize);
-    // The file may have grown since.
+/// The bytes of a file of records, which had so many when it was found.
+fn whole<F: Read>(file: &mut F, expected_bytes: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(expected_bytes.min(SGF_FILE_BYTES_MAX) as usize);
+    // It may have grown since.
     file.take(SGF_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     if bytes.len() as u64 > SGF_FILE_BYTES_MAX {
-        return Err(too_large(bytes.len() as u64));
+        return Err(format!("{} bytes or more, at most {SGF_FILE_BYTES_MAX} are read", expected_bytes.max(bytes.len() as u64)));
     }
     Ok(bytes)
 }

@@ -14,6 +14,8 @@ const MAGIC_BYTES: usize = 10;
 pub(super) struct Stream<R: Read> {
     format: Format,
     window_bytes_max: u64,
+    /// Whether a frame was found.
+    begun: bool,
     state: State<R>,
 }
 
@@ -30,7 +32,7 @@ enum State<R: Read> {
 impl<R: Read> Stream<R> {
     /// Unpacks `from`; looking back further than `window_bytes_max` fails before that memory is taken.
     pub(super) fn new(from: R, format: Format, window_bytes_max: u64) -> Stream<R> {
-        Stream { format, window_bytes_max, state: State::Between(Source::new(from)) }
+        Stream { format, window_bytes_max, begun: false, state: State::Between(Source::new(from)) }
     }
 
     /// Starts the next frame of the same format, if one follows.
@@ -81,6 +83,10 @@ impl<R: Read> Stream<R> {
                 State::End => return Ok(0),
             };
             self.state = self.start(source)?;
+            if !self.begun && matches!(self.state, State::End) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.begun = true;
         }
     }
 }
