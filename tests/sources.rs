@@ -340,7 +340,7 @@ fn lists_links_and_odd_names() {
     // The same files as a list, backwards, and one that is not there any more.
     let mut list: Vec<u8> = Vec::new();
     let mut n = 0;
-    for found in Files::new(&[root.clone()], Path::new("/none")).unwrap() {
+    for found in Files::new(std::slice::from_ref(&root), Path::new("/none")).unwrap() {
         if let Found::File(entry) = found {
             list.splice(0..0, [entry.path.as_os_str().as_encoded_bytes(), b"\0"].concat());
             n += 1;

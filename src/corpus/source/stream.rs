@@ -22,7 +22,7 @@ pub(super) struct Stream<R: Read> {
 enum State<R: Read> {
     /// Before a frame.
     Between(Source<R>),
-    Gzip(flate2::bufread::GzDecoder<Source<R>>),
+    Gzip(Box<flate2::bufread::GzDecoder<Source<R>>>),
     Bzip2(bzip2::bufread::BzDecoder<Source<R>>),
     Xz(Box<lzma_rust2::XzReader<Source<R>>>),
     Zstd(Source<R>, Box<FrameDecoder>),
@@ -39,7 +39,7 @@ impl<R: Read> Stream<R> {
     fn start(&self, mut source: Source<R>) -> io::Result<State<R>> {
         while looks(source.peek(MAGIC_BYTES)?) == Looks::Archive(self.format) {
             match self.format {
-                Format::Gzip => return Ok(State::Gzip(flate2::bufread::GzDecoder::new(source))),
+                Format::Gzip => return Ok(State::Gzip(Box::new(flate2::bufread::GzDecoder::new(source)))),
                 Format::Bzip2 => return Ok(State::Bzip2(bzip2::bufread::BzDecoder::new(source))),
                 Format::Xz => {
                     let window_kb = u32::try_from(self.window_bytes_max >> 10).unwrap_or(u32::MAX);
