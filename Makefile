@@ -1,6 +1,6 @@
 # Everything a person does here is one word. `make` alone lists the words.
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check corpus clean
+.PHONY: help build run test lint check fuzz corpus clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r word text; do printf '  make %-10s %s\n' "$$word" "$$text"; done
@@ -23,6 +23,14 @@ lint: ## format, clippy and docs, each without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 check: lint test ## what CI runs
+
+FUZZ_S ?= 600
+fuzz: ## broken input into archive walk, parser and shard reader, ten minutes each (needs nightly and cargo-fuzz)
+	@scripts/need_cargo.sh
+	@for target in archive parser shard; do \
+		mkdir -p fuzz/target/corpus/$$target && (cd fuzz && cargo +nightly fuzz run $$target target/corpus/$$target corpus/$$target -- \
+			-max_total_time=$(FUZZ_S) -timeout=20 -rss_limit_mb=2048 -max_len=65536) || exit 1; \
+	done
 
 corpus: ## make the small corpus of the repository again (minutes; needs GNU Go)
 	scripts/make_corpus.py

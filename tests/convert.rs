@@ -4,7 +4,7 @@ mod common;
 
 use common::TempDir;
 use edgezero::base::signal::Stop;
-use edgezero::corpus::{Conversion, ConvertConfig, Progress, convert, is_current};
+use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Progress, convert, is_current};
 use edgezero::go::Color;
 use edgezero::sgf::{self, Step};
 use edgezero::shard::{Dataset, Manifest, verify};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn config(workers: usize) -> ConvertConfig {
-    ConvertConfig { workers, queue_games: 3, min_moves: 1 }
+    ConvertConfig { workers, queue_games: 3, min_moves: 1, archive: ArchiveConfig::default() }
 }
 
 fn run(paths: &[&Path], out: &Path, config: &ConvertConfig, stop: &Stop) -> Result<Manifest, edgezero::base::Error> {

@@ -45,6 +45,8 @@ pub(super) fn normalize(args: impl IntoIterator<Item = OsString>) -> Result<Vec<
                 "-h" => "--help".to_string(),
                 // `-V` is `--version`, which needs no command.
                 "-V" => "--version".to_string(),
+                // argh would take it for an option; a command that reads files reads standard input all the same.
+                "-" => "/dev/stdin".to_string(),
                 _ => key,
             });
             rest.extend(value);

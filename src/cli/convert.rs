@@ -4,19 +4,22 @@ use super::Context;
 use super::out::outln;
 use super::progress::Progress;
 use crate::base::{Error, Result};
+use crate::corpus::source::read_list;
 use crate::corpus::{Conversion, ConvertConfig, convert, is_current};
 use crate::shard::Manifest;
 use argh::FromArgs;
 use std::path::{Path, PathBuf};
 
-/// Convert game records (SGF files, folders of them) into shards for training.
+/// Convert game records (SGF files, folders and archives of them) into shards for training.
 ///
-/// The shards are the same for any number of workers. A broken or illegal game costs that game alone and is told in
+/// Archives are read in place: .zip, .7z, .tar, .gz, .bz2, .xz, .zst and tars packed with those; also one inside
+/// another. They give the same shards as the unpacked folder; [convert.archive] of the profile limits them. The shards are the same for any number of workers. A broken or illegal game costs that game alone and is told in
 /// manifest.json; -v tells each one.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "convert")]
 pub(super) struct ConvertArgs {
-    /// files and folders; in folders, all .sgf files below
+    /// files, folders and archives, or - for a list of paths on standard input, one a line or separated by NUL; in folders
+    /// and archives, all .sgf files below
     #[argh(positional, arg_name = "path")]
     paths: Vec<PathBuf>,
     /// folder of the shards: new, empty, or older shards, which are replaced
@@ -41,8 +44,30 @@ pub(super) fn run(args: ConvertArgs, ctx: &Context) -> Result<()> {
         ..defaults.clone()
     };
     config.check().map_err(|bad| Error::call("convert", bad.what))?;
-    let (manifest, seconds) = convert_with_progress(&args.paths, &args.out, &config, ctx)?;
+    let paths = given(&args.paths)?;
+    let (manifest, seconds) = convert_with_progress(&paths, &args.out, &config, ctx)?;
     summary(&args, &manifest, seconds)
+}
+
+/// The paths with the list on standard input in the place of `-`. Those of the command line must be there; what vanishes
+/// from a list is told and counted like any other unreadable file.
+fn given(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let is_list = |path: &Path| path.as_os_str() == "-" || path.as_os_str() == "/dev/stdin";
+    if paths.iter().filter(|path| is_list(path)).count() > 1 {
+        return Err(Error::call("convert", "- twice, but there is one standard input").hint("- once"));
+    }
+    if let Some(missing) = paths.iter().find(|path| !is_list(path) && path.symlink_metadata().is_err()) {
+        return Err(Error::new(missing.display(), "no such file or folder").hint("a folder with .sgf files"));
+    }
+    let mut all = Vec::with_capacity(paths.len());
+    for path in paths {
+        if is_list(path) {
+            all.extend(read_list("standard input", std::io::stdin().lock())?);
+        } else {
+            all.push(path.clone());
+        }
+    }
+    Ok(all)
 }
 
 /// Makes the shards in `out` anew unless they are of just these records; says what it does.

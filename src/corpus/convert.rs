@@ -1,15 +1,15 @@
 //! The conversion: one reader, many replayers, one writer.
 
 use super::config::ConvertConfig;
-use super::files::{Files, Found, Survey, survey};
 use super::replay::{GamePositions, Replayer};
+use super::source::{Files, Found, Item as SourceItem, Reader, Survey, survey};
 use super::tally::{Tally, file_refusal, kind_of};
-use crate::base::fs::read_limited;
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::sgf::{self, GameRecord};
 use crate::shard::{DatasetWriter, Manifest, Refusal};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,7 +17,7 @@ use std::thread;
 
 /// What to convert, where to, and in which bounds.
 pub struct Conversion<'a> {
-    /// Files and folders of records.
+    /// Files and folders of records, and archives of them.
     pub paths: &'a [PathBuf],
     /// Folder of the shards: new, empty, or older shards to be replaced.
     pub out: &'a Path,
@@ -103,7 +103,7 @@ impl Plan {
     /// The asked-for workers and queue, or shorter queues and then fewer workers where memory is short.
     fn new(job: &Conversion, survey: &Survey) -> Result<Plan> {
         let (mut workers, mut queue_games) = (job.config.workers.max(1), job.config.queue_games.max(1));
-        let fixed = BASE_BYTES + survey.bytes_max.min(SGF_FILE_BYTES_MAX) * FILE_FACTOR;
+        let fixed = BASE_BYTES + survey.bytes_max.min(SGF_FILE_BYTES_MAX) * FILE_FACTOR + survey.archive_bytes;
         let bytes = |workers: usize, queue: usize| fixed + (workers * (2 * queue + 1)) as u64 * GAME_BYTES;
         while bytes(workers, queue_games) > job.ram_budget_bytes {
             match (queue_games, workers) {
@@ -162,7 +162,11 @@ fn run(
             to_workers.push(to);
             from_workers.push(from);
         }
-        let reader = scope.spawn(move || read(files, &to_workers));
+        let reader = scope.spawn(move || {
+            // Shards take a hundred times the room of their records: where they go is room for a temporary file.
+            let beside = job.out.parent().filter(|dir| dir.is_dir()).unwrap_or(Path::new("."));
+            read(files, &Reader::new(&job.config.archive, beside.to_path_buf(), job.stop), &to_workers)
+        });
         let mut tally = Tally::default();
         let written = write(job, survey, from_workers, writer, &mut tally, tick);
         // Either all came through, or the queues are closed and everybody ends.
@@ -174,54 +178,63 @@ fn run(
 }
 
 /// Feeds the workers in turn; gives the numbers of files read and left alone.
-fn read(files: Files, to_workers: &[SyncSender<Item<Read>>]) -> (u64, u64) {
+fn read(files: Files, reader: &Reader, to_workers: &[SyncSender<Item<Read>>]) -> (u64, u64) {
     let (mut n_files, mut n_skipped, mut bytes_done) = (0, 0, 0);
     let mut turn = (0..to_workers.len()).cycle();
-    // False when nobody listens any more.
-    let mut send = |item| turn.next().is_some_and(|i| to_workers[i].send(item).is_ok());
+    // Breaks when nobody listens any more.
+    let mut send = |item| match turn.next().is_some_and(|i| to_workers[i].send(item).is_ok()) {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    };
+    let mut take = |item: SourceItem| match item {
+        SourceItem::NotRecords => {
+            n_skipped += 1;
+            ControlFlow::Continue(())
+        }
+        SourceItem::Refused { origin, kind, reason } => {
+            n_files += u64::from(kind != UNREADABLE_FOLDER);
+            send(Item { bytes_done, what: Read::BadFile(kind, file_refusal(origin, reason)) })
+        }
+        SourceItem::Records { origin, bytes, source_bytes } => {
+            n_files += 1;
+            let sent = read_games(&origin.into(), &bytes, |done_share, what| {
+                send(Item { bytes_done: bytes_done + (source_bytes as f64 * done_share) as u64, what })
+            });
+            bytes_done += source_bytes;
+            sent
+        }
+    };
     for found in files {
-        let path = match found {
-            Found::Record(path) => path,
-            Found::Other => {
-                n_skipped += 1;
-                continue;
-            }
+        let taken = match found {
+            Found::File(entry) => reader.read(&entry, &mut take),
+            Found::Other => take(SourceItem::NotRecords),
             Found::Unreadable(path, reason) => {
-                if !send(Item { bytes_done, what: Read::BadFile("unreadable folder", file_refusal(&path, reason)) }) {
-                    break;
-                }
-                continue;
+                let kind = if path.is_dir() { UNREADABLE_FOLDER } else { "unreadable file" };
+                take(SourceItem::Refused { origin: path.display().to_string(), kind, reason })
             }
         };
-        n_files += 1;
-        let bytes = match read_limited(&path, SGF_FILE_BYTES_MAX) {
-            Ok(bytes) => bytes,
-            Err(e) => {
-                let refusal = file_refusal(&path, e.what().to_string());
-                if !send(Item { bytes_done, what: Read::BadFile("unreadable file", refusal) }) {
-                    break;
-                }
-                continue;
-            }
-        };
-        let file: Arc<str> = path.display().to_string().into();
-        // The line of a game tells how far a large collection is.
-        let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as u64;
-        let all_sent = sgf::games(&bytes).all(|game| {
-            let (line, what) = match game {
-                Ok(record) => (record.line, Read::Game(Arc::clone(&file), Box::new(record))),
-                Err(error) => (error.line, bad_game(&file, &error)),
-            };
-            let share = u64::from(line.saturating_sub(1)).min(n_lines);
-            let bytes_done = bytes_done + bytes.len() as u64 * share / n_lines;
-            send(Item { bytes_done, what })
-        });
-        if !all_sent {
+        if taken.is_break() {
             break;
         }
-        bytes_done += bytes.len() as u64;
     }
     (n_files, n_skipped)
+}
+
+/// The kind of refusal that concerns no file.
+const UNREADABLE_FOLDER: &str = "unreadable folder";
+
+/// Sends the games of one file, each with the share of the file before it.
+fn read_games(file: &Arc<str>, bytes: &[u8], mut send: impl FnMut(f64, Read) -> ControlFlow<()>) -> ControlFlow<()> {
+    // The line of a game tells how far a large collection is.
+    let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as f64;
+    for game in sgf::games(bytes) {
+        let (line, what) = match game {
+            Ok(record) => (record.line, Read::Game(Arc::clone(file), Box::new(record))),
+            Err(error) => (error.line, bad_game(file, &error)),
+        };
+        send((f64::from(line.saturating_sub(1)) / n_lines).min(1.0), what)?;
+    }
+    ControlFlow::Continue(())
 }
 
 fn bad_game(file: &str, error: &sgf::GameError) -> Read {

@@ -7,11 +7,11 @@
 
 pub mod config;
 mod convert;
-mod files;
 mod outcome;
 mod replay;
 mod rules;
+pub mod source;
 mod tally;
 
-pub use config::ConvertConfig;
+pub use config::{ArchiveConfig, ConvertConfig};
 pub use convert::{Conversion, Progress, convert, is_current};

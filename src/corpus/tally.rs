@@ -4,7 +4,6 @@ use super::replay::GamePositions;
 use crate::go::Color;
 use crate::sgf::Reason;
 use crate::shard::{Refusal, Report, SizeCount};
-use std::path::Path;
 
 /// Refusals told one by one in the manifest; all of them are counted.
 const REFUSALS_MAX: usize = 1000;
@@ -58,8 +57,8 @@ impl Tally {
 }
 
 /// The refusal of a file or folder as a whole.
-pub(super) fn file_refusal(path: &Path, reason: String) -> Refusal {
-    Refusal { file: path.display().to_string(), game: 0, line: 0, column: 0, reason }
+pub(super) fn file_refusal(file: String, reason: String) -> Refusal {
+    Refusal { file, game: 0, line: 0, column: 0, reason }
 }
 
 /// The kind under which a parser's complaint is counted.

@@ -105,6 +105,7 @@ impl Profile {
         within("cores", self.device.cores, 1..=1024, "cores").map_err(|bad| ("device", bad))?;
         within("ram_share", self.memory.ram_share, 0.05..=0.95, "of device.ram_mb").map_err(|bad| ("memory", bad))?;
         self.convert.check().map_err(|bad| ("convert", bad))?;
+        self.convert.archive.check().map_err(|bad| ("convert.archive", bad))?;
         self.train.check().map_err(|bad| ("train", bad))?;
         self.opponent.check().map_err(|bad| ("opponent", bad))
     }

@@ -5,13 +5,18 @@
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{
-    BIG5, EUC_KR, Encoding, GB18030, GBK, ISO_2022_JP, ISO_8859_2, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252,
+    BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, ISO_2022_JP, ISO_8859_2, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252,
     X_USER_DEFINED,
 };
 use std::borrow::Cow;
 
 /// Text looked at to tell a character set, in bytes from the first that is not ASCII. Detection is sure long before.
 const SAMPLE_BYTES: usize = 1 << 16;
+
+/// Bytes from 0x80 on in a game from which on a declared encoding is doubted: a few names.
+const DOUBT_BYTES_MIN: usize = 12;
+/// By how many of a thousand common characters another encoding must be better than the declared one.
+const DOUBT: usize = 300;
 
 /// How bytes pair up to characters inside a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,37 +77,115 @@ pub(super) fn declared(label: &[u8]) -> Option<&'static Encoding> {
     (!unreadable).then_some(encoding)
 }
 
+/// How an encoding was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// The game says so, and all of its bytes agree; or there is nothing but ASCII in it.
+    Sure,
+    /// The bytes looked like it.
+    Guess,
+}
+
 /// The encoding of the bytes of one game: the declared one where it fits, else UTF-8 where that fits, else a guess.
-pub(super) fn choose(declared: Option<&'static Encoding>, game: &[u8]) -> &'static Encoding {
-    let escapes = declared == Some(ISO_2022_JP);
-    let Some(first) = game.iter().position(|&b| b >= 0x80 || (escapes && b == 0x1b)) else {
-        return UTF_8;
+pub(super) fn choose(declared: Option<&'static Encoding>, game: &[u8]) -> (&'static Encoding, Basis) {
+    let Some(first) = game.iter().position(|&b| b >= 0x80 || b == 0x1b) else {
+        return (UTF_8, Basis::Sure);
+    };
+    if game[first] == 0x1b && fits_iso_2022_jp(&game[first..game.len().min(first + SAMPLE_BYTES)]) {
+        return (ISO_2022_JP, Basis::Sure);
+    }
+    let Some(first) = game[first..].iter().position(|&b| b >= 0x80).map(|step| first + step) else {
+        return (UTF_8, Basis::Sure);
     };
     let sample = &game[first..game.len().min(first + SAMPLE_BYTES)];
     if let Some(encoding) = declared {
         // Every byte is a character in the one-byte encodings, so that they fit anything.
         let fits = if encoding.is_single_byte() { !fits_utf8(sample) } else { fits(encoding, sample) };
+        if fits && !encoding.is_single_byte() && sample.iter().filter(|&&b| b >= 0x80).count() >= DOUBT_BYTES_MIN {
+            // Bytes of one of these encodings are often characters of another, but of the rare kind.
+            let (guess, plausible) = guess(sample);
+            if plausible.unwrap_or(0) >= plausibility(encoding, sample).unwrap_or(0) + DOUBT {
+                return (guess, Basis::Guess);
+            }
+        }
         if fits {
-            return encoding;
+            let sure = !encoding.is_single_byte() && !encoding.decode_without_bom_handling(sample).1;
+            return (encoding, if sure { Basis::Sure } else { Basis::Guess });
         }
     }
     if fits_utf8(sample) {
-        return UTF_8;
+        return (UTF_8, Basis::Sure);
     }
-    if let Some(encoding) = declared.filter(|e| e.is_single_byte()) {
-        return encoding;
-    }
+    (guess(sample).0, Basis::Guess)
+}
+
+/// Encodings in which half a character may look like `]` or `\`: to be tried where a game is broken as it was read.
+pub(super) const RIVALS: [&Encoding; 3] = [SHIFT_JIS, GB18030, BIG5];
+
+/// Whether `text` has a byte from 0x80 on right before a `\`, so that this may be half a character instead of an escape.
+pub(super) fn may_hide_brackets(text: &[u8]) -> bool {
+    text.windows(2).any(|pair| pair[0] >= 0x80 && pair[1] == b'\\')
+}
+
+/// The encoding that the bytes look like, and how plausible the text is in it.
+pub(super) fn guess(text: &[u8]) -> (&'static Encoding, Option<usize>) {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
-    detector.feed(sample, true);
+    detector.feed(text, true);
     let guess = detector.guess(None, Utf8Detection::Deny);
-    if guess == GBK { GB18030 } else { guess }
+    let guess = if guess == GBK { GB18030 } else { guess };
+    (guess, plausibility(guess, text))
+}
+
+/// How many of a thousand characters of `text` that are not ASCII are in common use, if it reads without a fault in that
+/// encoding, one with two bytes a character.
+pub(super) fn plausibility(encoding: &'static Encoding, text: &[u8]) -> Option<usize> {
+    let text = &text[..text.len().min(SAMPLE_BYTES)];
+    if encoding.decode_without_bom_handling(text).1 {
+        return None;
+    }
+    let (mut n_common, mut n_all) = (0, 0);
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(lead) = bytes.next() {
+        if lead >= 0x80 {
+            let trail = bytes.next_if(|&trail| trail >= 0xa1 || Pairs::of(encoding).joins(lead, trail));
+            n_all += 1;
+            n_common += usize::from(trail.is_some_and(|trail| is_common(encoding, lead, trail)));
+        }
+    }
+    (1000 * n_common).checked_div(n_all)
+}
+
+/// Whether the character is punctuation, a kana, a Hangul syllable or a Chinese character of the first level of its standard.
+fn is_common(encoding: &'static Encoding, lead: u8, trail: u8) -> bool {
+    if encoding == SHIFT_JIS {
+        matches!(lead, 0x81..=0x83 | 0x88..=0x97)
+    } else if encoding == BIG5 {
+        matches!(lead, 0xa1..=0xc6)
+    } else if encoding == GB18030 {
+        matches!(lead, 0xa1..=0xa3 | 0xb0..=0xd7) && trail >= 0xa1
+    } else if encoding == EUC_JP {
+        matches!(lead, 0xa1 | 0xa4 | 0xa5 | 0xb0..=0xcf) && trail >= 0xa1
+    } else {
+        encoding == EUC_KR && matches!(lead, 0xa1..=0xa3 | 0xb0..=0xc8) && trail >= 0xa1
+    }
+}
+
+/// Whether the text has two-byte runs of ISO-2022-JP, nothing outside of seven bits, and no faults.
+fn fits_iso_2022_jp(sample: &[u8]) -> bool {
+    let runs = sample.windows(3).any(|w| matches!(w, b"\x1b$B" | b"\x1b$@"));
+    runs && sample.is_ascii() && fits(ISO_2022_JP, sample)
 }
 
 /// UTF-16 files as UTF-8; everything else as it is. The second part says whether the text is known to be UTF-8.
 pub(super) fn to_bytewise(file: &[u8]) -> (Cow<'_, [u8]>, Option<&'static Encoding>) {
-    let utf16 = match file {
-        [0xff, 0xfe, ..] | [b'(', 0, _, 0, ..] => Some(UTF_16LE),
-        [0xfe, 0xff, ..] | [0, b'(', 0, _, ..] => Some(UTF_16BE),
+    // A bare file begins with `(`, after white space perhaps: half of its bytes are zeros.
+    let n_space = file
+        .chunks_exact(2)
+        .take_while(|unit| matches!(unit, [b' ' | b'\t' | b'\r' | b'\n', 0] | [0, b' ' | b'\t' | b'\r' | b'\n']));
+    let text = &file[2 * n_space.count()..];
+    let utf16 = match (file, text) {
+        ([0xff, 0xfe, ..], _) | (_, [b'(', 0, _, 0, ..]) => Some(UTF_16LE),
+        ([0xfe, 0xff, ..], _) | (_, [0, b'(', 0, _, ..]) => Some(UTF_16BE),
         _ => None,
     };
     match utf16 {
@@ -147,7 +230,6 @@ fn mostly(good: usize, bad: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use encoding_rs::EUC_JP;
 
     #[test]
     fn labels_in_use() {
@@ -188,7 +270,7 @@ mod tests {
             ("utf-8 cut once", Some(UTF_8), b"\xe4\xba\x95\xe5\xb1\xb1\xe8\xa3\x95\xe5\xa4\xaa\xe4\xba", UTF_8),
         ];
         for (name, declared, bytes, expected) in cases {
-            assert_eq!(choose(declared, bytes), expected, "{name}");
+            assert_eq!(choose(declared, bytes).0, expected, "{name}");
         }
     }
 

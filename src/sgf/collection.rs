@@ -1,7 +1,7 @@
 //! The games of one file, one after another.
 
-use super::charset::{self, Pairs};
-use super::scan::{find_bare_game, find_game};
+use super::charset::{self, Basis, Pairs};
+use super::scan::{Walk, find_bare_game, find_game};
 use super::tree::{Measure, StopAt, TEXT_BYTES_MAX, Tree, measure};
 use super::{GameError, Reason};
 use encoding_rs::{Encoding, UTF_8};
@@ -102,13 +102,20 @@ impl<'a> Collection<'a> {
             pairs = label.map_or(Pairs::Plain, Pairs::of);
             (walk, size) = measure(&self.bytes, start, pairs, StopAt::End);
         }
-        self.encoding = self.known.unwrap_or_else(|| charset::choose(label, &self.bytes[start..walk.end]));
+        let (encoding, basis) = match self.known {
+            Some(encoding) => (encoding, Basis::Sure),
+            None => charset::choose(label, &self.bytes[start..walk.end]),
+        };
+        self.encoding = encoding;
         let wanted = Pairs::of(self.encoding);
-        let affordable = self.read_again_bytes <= READ_AGAIN * self.bytes.len();
-        if wanted != pairs && affordable {
-            self.read_again_bytes += walk.end - start;
+        if wanted != pairs && self.may_read_again(walk.end - start) {
             pairs = wanted;
             (walk, size) = measure(&self.bytes, start, pairs, StopAt::End);
+        }
+        if basis == Basis::Guess
+            && let Some(better) = self.rival(start, pairs, &walk, &size)
+        {
+            (pairs, walk, size) = better;
         }
         let mut fault = walk.fault;
         if fault.is_none() && !walk.closed && size.n_moves == 0 {
@@ -116,6 +123,42 @@ impl<'a> Collection<'a> {
             fault = Some((walk.end, Reason::UnexpectedEnd));
         }
         (pairs, walk.end, size, fault)
+    }
+
+    /// Another character set in which the game at `start` makes sense where it makes none, or less, as it was read: a few
+    /// characters are too little to guess by, but one that ends like a bracket or an escape shows in the brackets.
+    fn rival(&mut self, start: usize, pairs: Pairs, walk: &Walk, size: &Measure) -> Option<(Pairs, Walk, Measure)> {
+        let hides = |this: &Self| pairs == Pairs::Plain && charset::may_hide_brackets(&this.bytes[start..walk.end]);
+        if walk.fault.is_none() && !hides(self) {
+            return None;
+        }
+        let mut best = None;
+        let mut best_plausibility = 0;
+        for encoding in charset::RIVALS.into_iter().filter(|&encoding| Pairs::of(encoding) != pairs) {
+            if !self.may_read_again(walk.end - start) {
+                break;
+            }
+            let (found, found_size) = measure(&self.bytes, start, Pairs::of(encoding), StopAt::End);
+            let better = walk.fault.is_some() || found_size.n_properties > size.n_properties;
+            if found.fault.is_some() || !found.closed || !better {
+                continue;
+            }
+            match charset::plausibility(encoding, &self.bytes[start..found.end]) {
+                Some(plausibility) if best.is_none() || plausibility > best_plausibility => {
+                    (best, best_plausibility) = (Some((Pairs::of(encoding), found, found_size)), plausibility);
+                    self.encoding = encoding;
+                }
+                _ => {}
+            }
+        }
+        best
+    }
+
+    /// Whether so many bytes may be read once more; counts them.
+    fn may_read_again(&mut self, bytes: usize) -> bool {
+        let affordable = self.read_again_bytes <= READ_AGAIN * self.bytes.len();
+        self.read_again_bytes += if affordable { bytes } else { 0 };
+        affordable
     }
 
     fn label(&self, size: &Measure) -> Option<&'static Encoding> {

@@ -128,7 +128,7 @@ fn link(node: u32) -> Option<usize> {
 #[derive(Default)]
 pub(super) struct Measure {
     n_nodes: usize,
-    n_properties: usize,
+    pub(super) n_properties: usize,
     n_values: usize,
     depth: usize,
     depth_max: usize,
