@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn config(workers: usize) -> ConvertConfig {
-    ConvertConfig { workers, queue_games: 3, min_moves: 1 }
+    ConvertConfig { workers, queue_games: 3, ..ConvertConfig::default() }
 }
 
 fn run(paths: &[&Path], out: &Path, config: &ConvertConfig, stop: &Stop) -> Result<Manifest, edgezero::base::Error> {

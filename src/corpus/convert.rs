@@ -1,9 +1,11 @@
 //! The conversion: one reader, many replayers, one writer.
 
-use super::config::ConvertConfig;
+use super::config::{ConvertConfig, Variations};
+use super::duplicate::Seen;
 use super::files::{Files, Found, Survey, survey};
-use super::replay::{GamePositions, Replayer};
+use super::scribe::Scribe;
 use super::tally::{Tally, file_refusal, kind_of};
+use super::worker::{Judged, Worker};
 use crate::base::fs::read_limited;
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
@@ -137,9 +139,9 @@ enum Read {
 }
 
 /// What the writer gets.
-enum Done {
-    Game(GamePositions),
-    BadGame(String, Refusal),
+pub(super) enum Done {
+    Judged(Judged),
+    BadGame(&'static str, Refusal),
     BadFile(&'static str, Refusal),
 }
 
@@ -153,18 +155,22 @@ fn run(
     tick: &mut dyn FnMut(Progress),
 ) -> Result<Tally> {
     let files = Files::new(job.paths, job.out)?;
+    let seen = Seen::default();
     thread::scope(|scope| {
+        let seen = &seen;
         let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
         for _ in 0..plan.workers {
             let (to, jobs) = sync_channel(plan.queue_games);
             let (results, from) = sync_channel(plan.queue_games);
-            scope.spawn(move || work(job.config.min_moves, jobs, results));
+            scope.spawn(move || work(Worker::new(job.config, seen), jobs, results));
             to_workers.push(to);
             from_workers.push(from);
         }
-        let reader = scope.spawn(move || read(files, &to_workers));
-        let mut tally = Tally::default();
-        let written = write(job, survey, from_workers, writer, &mut tally, tick);
+        let variations = job.config.variations;
+        let reader = scope.spawn(move || read(files, variations, &to_workers));
+        let mut scribe = Scribe::new(writer, seen, job.config.duplicates);
+        let written = write(job, survey, from_workers, &mut scribe, tick);
+        let mut tally = scribe.tally;
         // Either all came through, or the queues are closed and everybody ends.
         let (n_files, n_skipped) = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         written?;
@@ -174,7 +180,7 @@ fn run(
 }
 
 /// Feeds the workers in turn; gives the numbers of files read and left alone.
-fn read(files: Files, to_workers: &[SyncSender<Item<Read>>]) -> (u64, u64) {
+fn read(files: Files, variations: Variations, to_workers: &[SyncSender<Item<Read>>]) -> (u64, u64) {
     let (mut n_files, mut n_skipped, mut bytes_done) = (0, 0, 0);
     let mut turn = (0..to_workers.len()).cycle();
     // False when nobody listens any more.
@@ -240,24 +246,11 @@ fn bad_game(file: &str, error: &sgf::GameError) -> Read {
 }
 
 /// Replays and encodes until the reader or the writer is gone.
-fn work(min_moves: usize, jobs: Receiver<Item<Read>>, results: SyncSender<Item<Done>>) {
-    let mut replayer = Replayer::new(min_moves);
+fn work(mut worker: Worker, jobs: Receiver<Item<Read>>, results: SyncSender<Item<Done>>) {
     for Item { bytes_done, what } in jobs {
         let what = match what {
-            Read::Game(file, record) => match replayer.positions(&record) {
-                Ok(positions) => Done::Game(positions),
-                Err(unfit) => {
-                    let refusal = Refusal {
-                        file: file.to_string(),
-                        game: record.game_idx.into(),
-                        line: unfit.line.into(),
-                        column: unfit.column.into(),
-                        reason: unfit.reason,
-                    };
-                    Done::BadGame(unfit.kind, refusal)
-                }
-            },
-            Read::BadGame(kind, refusal) => Done::BadGame(kind.to_string(), refusal),
+            Read::Game(file, record) => Done::Judged(worker.judge(&file, *record)),
+            Read::BadGame(kind, refusal) => Done::BadGame(kind, refusal),
             Read::BadFile(kind, refusal) => Done::BadFile(kind, refusal),
         };
         if results.send(Item { bytes_done, what }).is_err() {
@@ -271,8 +264,7 @@ fn write(
     job: &Conversion,
     survey: &Survey,
     from_workers: Vec<Receiver<Item<Done>>>,
-    writer: &mut DatasetWriter,
-    tally: &mut Tally,
+    scribe: &mut Scribe,
     tick: &mut dyn FnMut(Progress),
 ) -> Result<()> {
     for from in from_workers.iter().cycle() {
@@ -281,20 +273,14 @@ fn write(
         }
         // The worker whose turn it is has nothing more: neither have the others.
         let Ok(item) = from.recv() else { break };
-        match item.what {
-            Done::Game(mut game) => {
-                writer.push_game(game.size, game.hash, &mut game.records)?;
-                tally.accept(&game);
-            }
-            Done::BadGame(kind, refusal) => tally.refuse_game(kind, refusal),
-            Done::BadFile(kind, refusal) => tally.refuse_file(kind, refusal),
-        }
+        scribe.write(item.what)?;
+        let report = &scribe.tally.report;
         tick(Progress {
             bytes_done: item.bytes_done,
             bytes_total: survey.source.bytes,
-            games: tally.report.games_accepted,
-            refused: tally.report.games_refused,
-            positions: tally.report.positions,
+            games: report.games_accepted,
+            refused: report.games_refused,
+            positions: report.positions,
         });
     }
     Ok(())

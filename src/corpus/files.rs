@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Changes whenever the same records would give other shards, so that old shards are made anew.
-const CONVERTER_VERSION: u32 = 1;
+const CONVERTER_VERSION: u32 = 2;
 /// Deepest folder below a given one; deeper ones are a loop or an accident.
 const DEPTH_MAX: usize = 64;
 
@@ -106,6 +106,12 @@ impl Iterator for Files {
     }
 }
 
+/// Everything of a config that the shards depend on.
+fn identity_of(config: &ConvertConfig) -> String {
+    let config = ConvertConfig { workers: 1, queue_games: 1, ..config.clone() };
+    serde_json::to_string(&config).expect("plain numbers and words")
+}
+
 /// What a first walk tells before anything is read.
 pub(super) struct Survey {
     /// Identity and sums.
@@ -121,7 +127,7 @@ pub(super) struct Survey {
 pub(super) fn survey(paths: &[PathBuf], out: &Path, config: &ConvertConfig) -> Result<Survey> {
     let mut hash = Sha256::new();
     hash.update(CONVERTER_VERSION.to_le_bytes());
-    hash.update((config.min_moves as u64).to_le_bytes());
+    hash.update(identity_of(config).as_bytes());
     let (mut n_files, mut bytes, mut bytes_max) = (0, 0, 0);
     for found in Files::new(paths, out)? {
         let Found::Record(path) = found else { continue };
@@ -195,7 +201,7 @@ mod tests {
     #[test]
     fn identity_follows_names_sizes_and_times() {
         let dir = TempDir::new("identity");
-        let config = ConvertConfig { workers: 1, queue_games: 1, min_moves: 1 };
+        let config = ConvertConfig::default();
         let look = |config: &ConvertConfig| survey(std::slice::from_ref(&dir.0), &dir.0.join("out"), config).unwrap().source;
         fs::write(dir.0.join("a.sgf"), "(;)").unwrap();
         let first = look(&config);

@@ -1,20 +1,21 @@
 //! A game record becomes training positions.
 
+use super::config::{ConvertConfig, Weight};
 use super::outcome::{GameOutcome, outcome_of};
-use super::rules::{komi_of, rules_of};
+use super::policy::{Ruled, Trust};
+use super::repair::{IllegalPolicy, Repair, SuperkoPolicy};
 use crate::base::limits::GAME_MOVES_MAX;
-use crate::base::symmetry::Symmetry;
 use crate::compute::packed::PackedRow;
 use crate::feature::Encoder;
-use crate::go::{Color, Game, Move, Point, Size};
+use crate::go::{Color, Game, Move, Size};
 use crate::sgf::{GameRecord, Step};
-use crate::shard::{GameHash, Target, append_record};
-use sha2::{Digest, Sha256};
+use crate::shard::{Target, append_record};
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// The positions of one game, ready for a shard.
 pub(super) struct GamePositions {
     pub size: Size,
-    pub hash: GameHash,
     /// Records as [`append_record`] makes them.
     pub records: Vec<u8>,
     pub n_positions: u64,
@@ -37,38 +38,84 @@ pub(super) struct Unfit {
 /// Turns records into positions; holds what is worth keeping from game to game.
 pub(super) struct Replayer {
     encoder: Encoder,
-    /// Fewest moves of a game worth learning from; at least one.
-    min_moves: usize,
+    superko: SuperkoPolicy,
+    illegal: IllegalPolicy,
+    weight: Weight,
+    /// Positions of the game being replayed.
+    seen: HashSet<u64, BuildHasherDefault<Scattered>>,
 }
 
 impl Replayer {
-    pub(super) fn new(min_moves: usize) -> Replayer {
-        Replayer { encoder: Encoder::default(), min_moves: min_moves.max(1) }
+    pub(super) fn new(config: &ConvertConfig) -> Replayer {
+        Replayer {
+            encoder: Encoder::default(),
+            superko: config.repair.superko,
+            illegal: config.repair.illegal,
+            weight: config.weight,
+            seen: HashSet::default(),
+        }
     }
 
-    /// All positions of the record, or why there are none: an illegal move costs the whole game.
-    pub(super) fn positions(&mut self, record: &GameRecord) -> Result<GamePositions, Unfit> {
+    /// Replays the record to its end, which is given. What the policy cuts is taken from the record and noted in `ruled`.
+    ///
+    /// # Errors
+    /// An illegal move or a repetition, where the policy refuses it; a set-up that no game can have.
+    pub(super) fn settle(&mut self, record: &mut GameRecord, ruled: &mut Ruled) -> Result<Game, Unfit> {
         let n_moves = record.n_moves();
-        if n_moves < self.min_moves {
-            return Err(unfit(record, "too few moves", format!("{n_moves} moves, at least {} wanted", self.min_moves)));
-        }
         if n_moves > GAME_MOVES_MAX {
             return Err(unfit(record, "too many moves", format!("{n_moves} moves, at most {GAME_MOVES_MAX}")));
         }
-        let rules = rules_of(record);
-        let start = Game::new(record.size, rules, komi_of(record, &rules));
-        let mut end = start.clone();
-        walk(record, &mut end, |_, _, _, _| ())?;
-        let outcome = outcome_of(record, &end);
+        let mut end = Game::new(record.size, ruled.rules, ruled.komi);
+        let (seen, mut after_play, mut repeat, mut n_visited) = (&mut self.seen, false, None, 0);
+        seen.clear();
+        let walked = walk(record, &mut end, |game, ply, mv, _| {
+            // A pass repeats the position, and means nothing by it.
+            if !seen.insert(game.board().hash()) && after_play && repeat.is_none() {
+                repeat = Some(ply);
+            }
+            after_play = mv != Move::Pass;
+            n_visited = ply + 1;
+        });
+        if walked.is_ok() && after_play && !seen.insert(end.board().hash()) && repeat.is_none() {
+            repeat = Some(n_visited);
+        }
+        if let Err(unfit) = walked {
+            if self.illegal == IllegalPolicy::Refuse || !unfit.kind.starts_with(ILLEGAL_MOVE) {
+                return Err(unfit);
+            }
+            cut(record, n_visited - 1, Repair::Illegal, ruled);
+        }
+        if let Some(number) = repeat {
+            match self.superko {
+                SuperkoPolicy::Keep => ruled.repairs.insert(Repair::Superko),
+                SuperkoPolicy::Cut => cut(record, number - 1, Repair::Superko, ruled),
+                SuperkoPolicy::Refuse => {
+                    return Err(unfit(record, "superko", format!("move {number} repeats a position")));
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// All positions of a settled record. `end` is its last position.
+    pub(super) fn positions(&mut self, record: &GameRecord, ruled: &Ruled, end: &Game) -> Result<GamePositions, Unfit> {
+        let n_moves = record.n_moves();
+        let outcome = outcome_of(record, end, ruled.trust);
+        let start = Game::new(record.size, ruled.rules, ruled.komi);
         let records = self.encode(record, start, n_moves, &outcome)?;
-        Ok(GamePositions { size: record.size, hash: hash_of(record), records, n_positions: n_moves as u64, outcome })
+        let n_positions = (n_moves - record.n_shared) as u64;
+        Ok(GamePositions { size: record.size, records, n_positions, outcome })
     }
 
     fn encode(&mut self, record: &GameRecord, mut game: Game, n_moves: usize, outcome: &GameOutcome) -> Result<Vec<u8>, Unfit> {
         let len = record.size.len_max();
         let mut row = PackedRow::new(len);
-        let mut records = Vec::with_capacity(n_moves * crate::shard::layout::stride(len));
+        let mut records = Vec::with_capacity((n_moves - record.n_shared) * crate::shard::layout::stride(len));
+        let weight = weight_of(self.weight, record.size, n_moves);
         walk(record, &mut game, |game, ply, mv, reply| {
+            if ply < record.n_shared {
+                return;
+            }
             self.encoder.encode(game, &mut row);
             let to_move = game.to_move();
             let target = Target {
@@ -80,11 +127,54 @@ impl Replayer {
                 value: outcome.value(to_move),
                 score: outcome.score(to_move),
                 ownership: outcome.ownership(to_move),
-                weight: 1.0,
+                weight,
             };
             append_record(&mut records, row.bytes(), len, &target);
         })?;
         Ok(records)
+    }
+}
+
+/// Takes all moves after the first `n_moves` from the record: what came of them is not the outcome of this game.
+fn cut(record: &mut GameRecord, n_moves: usize, repair: Repair, ruled: &mut Ruled) {
+    let mut moves = record.steps.iter().enumerate().filter(|(_, step)| matches!(step, Step::Move { .. }));
+    if let Some((step_idx, _)) = moves.nth(n_moves) {
+        record.steps.truncate(step_idx);
+    }
+    ruled.repairs.insert(repair);
+    ruled.trust = Trust::Never;
+}
+
+/// Moves of an ordinary game for each point of the board: about 200 on 19x19, 45 on 9x9.
+const MOVES_A_POINT: f32 = 0.55;
+/// A very short game shall not count for more than a few.
+const WEIGHTS: std::ops::RangeInclusive<f32> = 0.25..=4.0;
+
+fn weight_of(weight: Weight, size: Size, n_moves: usize) -> f32 {
+    match weight {
+        Weight::Position => 1.0,
+        Weight::Game => (MOVES_A_POINT * size.n_points() as f32 / n_moves.max(1) as f32).clamp(*WEIGHTS.start(), *WEIGHTS.end()),
+    }
+}
+
+/// Kind of every refusal for a move that no rules allow.
+const ILLEGAL_MOVE: &str = "illegal move";
+
+/// Board hashes are scattered already.
+#[derive(Default)]
+pub(super) struct Scattered(u64);
+
+impl Hasher for Scattered {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.0 = self.0.rotate_left(8) ^ u64::from(byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 
@@ -112,11 +202,11 @@ where
             Step::ToMove(color) => game.set_to_move(color),
             Step::Move { color, mv, line, column } => {
                 game.set_to_move(color);
-                visit(game, ply, mv, next_move(&record.steps[i + 1..]));
+                visit(game, ply, mv, reply(color, &record.steps[i + 1..]));
                 // A game may repeat a position that superko forbids: servers let it pass, and so did the players.
                 if let Err(illegal) = game.play_record(color, mv) {
                     let reason = format!("move {}: {} {}: {illegal}", ply + 1, color.letter(), mv.gtp(record.size));
-                    return Err(Unfit { kind: format!("illegal move: {illegal}"), reason, line, column });
+                    return Err(Unfit { kind: format!("{ILLEGAL_MOVE}: {illegal}"), reason, line, column });
                 }
                 ply += 1;
             }
@@ -125,51 +215,30 @@ where
     Ok(())
 }
 
-/// The next move, if no set-up comes between.
-fn next_move(steps: &[Step]) -> Option<Move> {
+/// The other colour's next move, if no set-up comes between.
+fn reply(color: Color, steps: &[Step]) -> Option<Move> {
     match steps.first() {
-        Some(&Step::Move { mv, .. }) => Some(mv),
+        Some(&Step::Move { color: next, mv, .. }) if next != color => Some(mv),
         _ => None,
     }
 }
 
 fn unfit(record: &GameRecord, kind: &str, reason: String) -> Unfit {
-    Unfit { kind: kind.to_string(), reason, line: record.line, column: record.column }
+    Unfit::of(record, kind, reason)
 }
 
-/// The least of the hashes of the eight turned and mirrored copies of the record's set-up and moves.
-pub(super) fn hash_of(record: &GameRecord) -> GameHash {
-    let hashes = Symmetry::all().map(|symmetry| {
-        let size = (record.size.w(), record.size.h());
-        let (w, h) = symmetry.moved_size(size);
-        let mut bytes = vec![w as u8, h as u8];
-        for step in &record.steps {
-            let (what, point) = step_bytes(step);
-            bytes.push(what);
-            bytes.extend(point.map_or([0xff; 2], |p| {
-                let (x, y) = symmetry.apply((p.x(), p.y()), size);
-                [x as u8, y as u8]
-            }));
-        }
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&Sha256::digest(&bytes)[..16]);
-        GameHash(hash)
-    });
-    hashes.min().expect("eight symmetries")
-}
-
-fn step_bytes(step: &Step) -> (u8, Option<Point>) {
-    let color = |c: Option<Color>| c.map_or(2, |c| c.index() as u8);
-    match *step {
-        Step::Setup { point, stone } => (color(stone), Some(point)),
-        Step::ToMove(to_move) => (4 + color(Some(to_move)), None),
-        Step::Move { color: mover, mv, .. } => (8 + color(Some(mover)), mv.point()),
+impl Unfit {
+    /// What concerns all of a game.
+    pub(super) fn of(record: &GameRecord, kind: &str, reason: String) -> Unfit {
+        Unfit { kind: kind.to_string(), reason, line: record.line, column: record.column }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::repair::Repairs;
     use super::*;
+    use crate::go::Rules;
     use crate::sgf;
 
     fn record(text: &str) -> GameRecord {
@@ -177,7 +246,12 @@ mod tests {
     }
 
     fn positions(text: &str) -> Result<GamePositions, Unfit> {
-        Replayer::new(1).positions(&record(text))
+        let mut record = record(text);
+        let mut ruled =
+            Ruled { rules: Rules::JAPANESE, komi: record.komi.unwrap_or(6.5), trust: Trust::Full, repairs: Repairs::default() };
+        let mut replayer = Replayer::new(&ConvertConfig::default());
+        let end = replayer.settle(&mut record, &mut ruled)?;
+        replayer.positions(&record, &ruled, &end)
     }
 
     #[test]
@@ -185,7 +259,6 @@ mod tests {
         let cases = [
             ("(;SZ[5];B[aa];W[aa])", "illegal move: occupied point", "move 2: W A5: occupied point", (1, 16)),
             ("(;SZ[5]AB[ab][ba];W[aa])", "illegal move: suicide", "move 1: W A5: suicide", (1, 20)),
-            ("(;SZ[5])", "too few moves", "0 moves, at least 1 wanted", (1, 1)),
             ("(;SZ[5]AB[ba][ab]AW[aa];B[cc])", "set-up without liberty", "after move 0: the set-up leaves", (1, 1)),
         ];
         for (text, kind, reason, place) in cases {
@@ -204,18 +277,5 @@ mod tests {
         let made = positions("(;SZ[5:7]KM[7]RE[W+R];B[aa];B[bb];W[];W[cc])").unwrap();
         assert_eq!((made.n_positions, made.records.len()), (4, 4 * crate::shard::layout::stride(7)));
         assert_eq!((made.size.w(), made.size.h()), (5, 7));
-    }
-
-    #[test]
-    fn turned_and_mirrored_copies_have_one_hash() {
-        let a = hash_of(&record("(;SZ[9];B[ba];W[cc];B[])"));
-        for same in ["(;SZ[9]C[x];B[ab];W[cc];B[tt])", "(;SZ[9];B[ha];W[gc];B[])", "(;SZ[9];B[ih];W[gg];B[])"] {
-            assert_eq!(hash_of(&record(same)), a, "{same}");
-        }
-        for other in ["(;SZ[9];B[ba];W[cc])", "(;SZ[9];B[ba];W[cd];B[])", "(;SZ[8];B[ba];W[cc];B[])", "(;SZ[9];W[ba];W[cc];B[])"]
-        {
-            assert_ne!(hash_of(&record(other)), a, "{other}");
-        }
-        assert_eq!(hash_of(&record("(;SZ[5:7];B[ba])")), hash_of(&record("(;SZ[7:5];B[ab])")));
     }
 }

@@ -16,6 +16,7 @@ mod tree;
 mod write;
 
 pub use collection::{Collection, Game};
+pub use komi::plain as plain_komi;
 pub use record::{GameRecord, Step, games};
 pub use result::{GameResult, Margin, Winner};
 pub use scan::Name;
