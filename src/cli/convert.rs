@@ -5,7 +5,7 @@ use super::out::outln;
 use super::progress::Progress;
 use crate::base::{Error, Result};
 use crate::corpus::config::set_key;
-use crate::corpus::{Conversion, ConvertConfig, Duplicates, Variations, convert, is_current};
+use crate::corpus::{Conversion, ConvertConfig, Duplicates, Variations, convert, is_current, quarantine};
 use crate::shard::{Manifest, Report};
 use argh::FromArgs;
 use std::collections::BTreeMap;
@@ -91,7 +91,12 @@ pub(super) fn run(args: ConvertArgs, ctx: &Context) -> Result<()> {
     }
     let config = args.config(ctx)?;
     let (manifest, seconds) = convert_with_progress(&args.paths, &args.out, &config, ctx)?;
-    summary(&args, &manifest, seconds)
+    summary(&args, &manifest, seconds)?;
+    if let Some(dir) = &args.quarantine {
+        let n_copies = quarantine(&args.out, dir, &ctx.stop)?;
+        outln!("{}: {n_copies} refused games with their reasons", dir.display())?;
+    }
+    Ok(())
 }
 
 /// Makes the shards in `out` anew unless they are of just these records; says what it does.

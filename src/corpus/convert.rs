@@ -213,7 +213,7 @@ fn read(files: Files, variations: Variations, to_workers: &[SyncSender<Item<Read
         let file: Arc<str> = path.display().to_string().into();
         // The line of a game tells how far a large collection is.
         let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as u64;
-        let all_sent = sgf::games(&bytes).all(|game| {
+        let all_sent = records(&bytes, variations).all(|game| {
             let (line, what) = match game {
                 Ok(record) => (record.line, Read::Game(Arc::clone(&file), Box::new(record))),
                 Err(error) => (error.line, bad_game(&file, &error)),
@@ -228,6 +228,17 @@ fn read(files: Files, variations: Variations, to_workers: &[SyncSender<Item<Read
         bytes_done += bytes.len() as u64;
     }
     (n_files, n_skipped)
+}
+
+/// The lines of games that are asked for.
+fn records(
+    bytes: &[u8],
+    variations: Variations,
+) -> Box<dyn Iterator<Item = std::result::Result<GameRecord, sgf::GameError>> + '_> {
+    match variations {
+        Variations::Main => Box::new(sgf::games(bytes)),
+        Variations::All => Box::new(sgf::lines(bytes)),
+    }
 }
 
 fn bad_game(file: &str, error: &sgf::GameError) -> Read {

@@ -2,14 +2,13 @@
 
 use super::filter::rank_of;
 use super::repair::Repairs;
-use crate::base::fs::read_limited;
 use crate::base::{Error, Result};
 use crate::sgf::GameRecord;
 use crate::shard::{GameHash, LEDGER_NAME, Refusal};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 
 /// What became of a game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,4 +149,41 @@ fn short(text: &str) -> String {
         return text.to_string();
     }
     format!("{}…", &text[..text.floor_char_boundary(TEXT_BYTES_MAX)])
+}
+
+/// Longest line of a ledger, in bytes: names and texts are cut to much less.
+const LINE_BYTES_MAX: u64 = 1 << 16;
+
+/// Reads the ledger in the data set `dir`, line by line.
+///
+/// # Errors
+/// No ledger there; for each line, one that is none of ours.
+pub fn read(dir: &Path) -> Result<Lines> {
+    let path = dir.join(LEDGER_NAME);
+    let file =
+        File::open(&path).map_err(|e| Error::io(&path, &e).hint(format!("edgezero convert GAMES --out {}", dir.display())))?;
+    Ok(Lines { path, file: BufReader::with_capacity(1 << 16, file), n_lines: 0, text: Vec::new() })
+}
+
+/// The lines of a ledger, in order.
+pub struct Lines {
+    path: PathBuf,
+    file: BufReader<File>,
+    n_lines: u64,
+    text: Vec<u8>,
+}
+
+impl Iterator for Lines {
+    type Item = Result<LedgerLine>;
+
+    fn next(&mut self) -> Option<Result<LedgerLine>> {
+        self.text.clear();
+        match (&mut self.file).take(LINE_BYTES_MAX).read_until(b'\n', &mut self.text) {
+            Ok(0) => return None,
+            Ok(_) => self.n_lines += 1,
+            Err(e) => return Some(Err(Error::io(&self.path, &e))),
+        }
+        let place = || format!("{}:{}", self.path.display(), self.n_lines);
+        Some(serde_json::from_slice(&self.text).map_err(|e| Error::new(place(), format!("not a line of our ledger: {e}"))))
+    }
 }

@@ -19,6 +19,9 @@ const PLAYOUTS: [usize; 2] = [16, 64];
 /// How much more often as its owner's a chain must end in random play to be alive: looked at in this order.
 const DEAD_SHARES: [f32; 3] = [0.0, -0.4, 0.4];
 
+/// Points by which a guess about komi, handicap or the end can be wrong: no komi of a real game is further from the usual one.
+const DOUBT_POINTS: f32 = 8.0;
+
 /// The outcome of one game.
 pub(super) struct GameOutcome {
     winner: Option<Winner>,
@@ -74,8 +77,9 @@ pub(super) fn outcome_of(record: &GameRecord, end: &Game, trust: Trust) -> GameO
     };
     let score_white = score_white.filter(|score| score.abs() <= score_max);
     let areas = score_white.and_then(|score| final_areas(end, score)).map(|owners| planes(&owners, end));
-    if trust == Trust::IfCounted && score_white.is_some() && areas.is_none() {
-        return GameOutcome { winner: None, score_white: None, areas, label };
+    if trust == Trust::IfCounted && areas.is_none() {
+        let winner = winner.filter(|_| score_white.is_none_or(|score| score.abs() > DOUBT_POINTS));
+        return GameOutcome { winner, score_white: None, areas, label };
     }
     GameOutcome { winner, score_white, areas, label }
 }

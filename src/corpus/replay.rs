@@ -7,7 +7,7 @@ use super::repair::{IllegalPolicy, Repair, SuperkoPolicy};
 use crate::base::limits::GAME_MOVES_MAX;
 use crate::compute::packed::PackedRow;
 use crate::feature::Encoder;
-use crate::go::{Color, Game, Move, Size};
+use crate::go::{Color, Game, Illegal, Move, Size};
 use crate::sgf::{GameRecord, Step};
 use crate::shard::{Target, append_record};
 use std::collections::HashSet;
@@ -201,10 +201,13 @@ where
             }
             Step::ToMove(color) => game.set_to_move(color),
             Step::Move { color, mv, line, column } => {
+                // Out of turn the board forgets the ko, but a record that retakes it then is still wrong.
+                let ko = game.board().ko().filter(|_| color != game.to_move());
                 game.set_to_move(color);
                 visit(game, ply, mv, reply(color, &record.steps[i + 1..]));
                 // A game may repeat a position that superko forbids: servers let it pass, and so did the players.
-                if let Err(illegal) = game.play_record(color, mv) {
+                let played = if ko.is_some() && ko == mv.point() { Err(Illegal::Ko) } else { game.play_record(color, mv) };
+                if let Err(illegal) = played {
                     let reason = format!("move {}: {} {}: {illegal}", ply + 1, color.letter(), mv.gtp(record.size));
                     return Err(Unfit { kind: format!("{ILLEGAL_MOVE}: {illegal}"), reason, line, column });
                 }

@@ -88,6 +88,7 @@ pub(super) fn kind_of(reason: &Reason) -> &'static str {
         Reason::OtherGame(_) => "another game than Go",
         Reason::BoardSize(_) => "board size",
         Reason::TooManyMoves => "too many moves",
+        Reason::TooManyLines => "too many variations",
         Reason::TooManyPoints => "too many points set up",
         Reason::BadSetup(_) => "bad point in the set-up",
         Reason::BadPoint(..) => "bad point",
