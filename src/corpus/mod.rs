@@ -23,6 +23,7 @@ pub mod repair;
 mod replay;
 mod rules;
 mod scribe;
+pub mod stats;
 mod tally;
 mod worker;
 

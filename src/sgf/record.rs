@@ -207,8 +207,11 @@ fn read_lines(game: &Game<'_>, out: &mut VecDeque<Result<GameRecord, GameError>>
         let is_move = |&&node: &&usize| [b"B", b"W"].iter().any(|name| game.tree.first(node, *name).is_some());
         record.n_shared = path.iter().take_while(|&&node| node <= last_leaf).filter(is_move).count();
         last_leaf = leaf;
-        let read = record.read_line(game, path.iter().copied());
-        out.push_back(read.map(|()| record));
+        match record.read_line(game, path.iter().copied()) {
+            // A comment without a move of its own is no line of play.
+            Ok(()) if record.n_moves() <= record.n_shared => {}
+            read => out.push_back(read.map(|()| record)),
+        }
     }
 }
 
@@ -471,13 +474,13 @@ mod tests {
 
     #[test]
     fn every_line_to_its_end() {
-        // Five lines; moves shared with the lines before in brackets.
+        // Three lines of play and a comment; moves shared with the lines before in brackets.
         let text = "(;SZ[9];B[aa];W[ba](;B[ca];W[da](;B[ea])(;B[fa]))(;C[x])(;B[ga]))(;SZ[9];B[bb])";
         let told: Vec<String> = lines(text.as_bytes())
             .map(|line| line.unwrap())
             .map(|r| format!("{}.{}: {} of {}", r.game_idx, r.line_idx, r.n_shared, r.n_moves()))
             .collect();
-        assert_eq!(told, ["0.0: 0 of 5", "0.1: 4 of 5", "0.2: 2 of 2", "0.3: 2 of 3", "1.0: 0 of 1"]);
+        assert_eq!(told, ["0.0: 0 of 5", "0.1: 4 of 5", "0.2: 2 of 3", "1.0: 0 of 1"]);
         let bad: Vec<_> = lines(b"(;SZ[9];B[aa](;W[bb])(;W[zz])(;W[cc]))").map(|line| line.is_ok()).collect();
         assert_eq!(bad, [true, false, true]);
         let bushy = format!("(;{}{})", ";B[]".repeat(3000), "(;W[aa])".repeat(200));
