@@ -12,6 +12,8 @@ pub(super) struct Chart {
     pub unit: &'static str,
     pub kind: Kind,
     pub bars: Vec<Bar>,
+    /// What shares are of.
+    pub total: u64,
 }
 
 /// How bars stand.
@@ -39,36 +41,30 @@ const N_LENGTH_BINS: u32 = 30;
 pub(super) fn charts(stats: &Stats) -> Vec<Chart> {
     let known = ["all", "with a value", "with a score", "with areas"];
     let labels = known.iter().zip(stats.positions).map(|(name, n)| Bar { name: name.to_string(), n }).collect();
-    let both = |sides: &[Counts<i32>; 2]| sum(sides);
-    let ratings = sum(&stats.ratings);
-    let charts = [
-        Chart { title: "Results", axis: "result", unit: "games", kind: Kind::Named, bars: named(&stats.results) },
-        Chart { title: "Game length", axis: "moves", unit: "games", kind: Kind::Ordered, bars: lengths(&stats.lengths) },
-        Chart { title: "Komi", axis: "points", unit: "games", kind: Kind::Ordered, bars: komi(&stats.komi) },
-        Chart { title: "Handicap", axis: "stones", unit: "games", kind: Kind::Ordered, bars: handicaps(&stats.handicaps) },
-        Chart { title: "Ranks", axis: "rank", unit: "players", kind: Kind::Ordered, bars: ranks(&both(&stats.ranks)) },
-        Chart {
-            title: "Ratings",
-            axis: "rating, from",
-            unit: "players",
-            kind: Kind::Ordered,
-            bars: filled(&ratings, |n| (n * 100).to_string()),
-        },
-        Chart { title: "Years", axis: "year", unit: "games", kind: Kind::Ordered, bars: years(&stats.years) },
-        Chart { title: "Boards", axis: "board", unit: "games", kind: Kind::Named, bars: named(&stats.sizes) },
-        Chart { title: "Labels", axis: "label", unit: "positions", kind: Kind::Named, bars: labels },
-        Chart {
-            title: "What became of the games",
-            axis: "verdict",
-            unit: "games",
-            kind: Kind::Named,
-            bars: named(&stats.verdicts),
-        },
-        Chart { title: "Refused", axis: "reason", unit: "games", kind: Kind::Named, bars: named(&stats.refused) },
-        Chart { title: "Not wanted", axis: "filter", unit: "games", kind: Kind::Named, bars: named(&stats.filtered) },
-        Chart { title: "Repaired", axis: "repair", unit: "accepted games", kind: Kind::Named, bars: named(&stats.repaired) },
+    use Kind::{Named, Ordered};
+    let mut charts = vec![
+        chart("Results", "games", "result", Named, named(&stats.results)),
+        chart("Game length", "games", "moves", Ordered, lengths(&stats.lengths)),
+        chart("Komi", "games", "points", Ordered, komi(&stats.komi)),
+        chart("Handicap", "games", "stones", Ordered, handicaps(&stats.handicaps)),
+        chart("Ranks", "players", "rank", Ordered, ranks(&sum(&stats.ranks))),
+        chart("Ratings", "players", "rating, from", Ordered, filled(&sum(&stats.ratings), |n| (n * 100).to_string())),
+        chart("Years", "games", "year", Ordered, years(&stats.years)),
+        chart("Boards", "games", "board", Named, named(&stats.sizes)),
+        Chart { total: stats.positions[0], ..chart("Labels", "positions", "label", Named, labels) },
+        chart("What became of the games", "games", "verdict", Named, named(&stats.verdicts)),
+        chart("Refused", "games", "reason", Named, named(&stats.refused)),
+        chart("Not wanted", "games", "filter", Named, named(&stats.filtered)),
     ];
+    // A game may have several repairs, so their shares are of the games.
+    let repaired = chart("Repaired", "accepted games", "repair", Named, named(&stats.repaired));
+    charts.push(Chart { total: stats.verdict("accepted"), ..repaired });
     charts.into_iter().filter(|chart| !chart.bars.is_empty()).collect()
+}
+
+fn chart(title: &'static str, unit: &'static str, axis: &'static str, kind: Kind, bars: Vec<Bar>) -> Chart {
+    let total = bars.iter().map(|bar| bar.n).sum();
+    Chart { title, axis, unit, kind, bars, total }
 }
 
 fn sum<K: Ord + Copy>(sides: &[Counts<K>; 2]) -> Counts<K> {

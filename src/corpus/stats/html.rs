@@ -17,8 +17,8 @@ const BOTTOM: f64 = 46.0;
 /// Height of a named bar with its gap.
 const ROW: f64 = 26.0;
 /// Room for names left of named bars, and for numbers right of them.
-const NAMES: f64 = 190.0;
-const NUMBERS: f64 = 110.0;
+const NAMES: f64 = 205.0;
+const NUMBERS: f64 = 140.0;
 /// Most names along an axis: more would run into each other.
 const NAMES_MAX: usize = 13;
 
@@ -32,13 +32,13 @@ body { margin: 0; padding: 2.5rem 1.5rem 4rem; background: var(--page); color: v
 main { max-width: 1240px; margin: 0 auto; }
 h1 { margin: 0; font-size: 1.7rem; font-weight: 650; overflow-wrap: anywhere; }
 header p { margin: .2rem 0 1.6rem; color: var(--soft); }
-.sums { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1rem; margin: 0 0 1.4rem; padding: 0; list-style: none; }
+.sums { display: flex; flex-wrap: wrap; gap: 1rem; margin: 0 0 1.4rem; padding: 0; list-style: none; }
 .sums li, section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
-.sums li { padding: .8rem 1rem; }
+.sums li { padding: .8rem 1rem; flex: 1 1 135px; }
 .sums b { display: block; font-size: 1.5rem; font-weight: 650; font-variant-numeric: tabular-nums; }
 .sums span { color: var(--soft); font-size: .9rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1.2rem; align-items: start; }
-section { padding: 1rem 1.2rem 1.1rem; }
+.charts { columns: 2 480px; column-gap: 1.2rem; }
+section { padding: 1rem 1.2rem 1.1rem; margin-bottom: 1.2rem; break-inside: avoid; }
 h2 { margin: 0 0 .5rem; font-size: 1.05rem; font-weight: 650; }
 h2 small { color: var(--soft); font-weight: 400; font-size: .85rem; margin-left: .4rem; }
 svg { display: block; width: 100%; height: auto; font: 13px system-ui, sans-serif; fill: var(--ink); }
@@ -72,7 +72,7 @@ pub(super) fn page(stats: &Stats) -> String {
             chart.axis,
             match chart.kind {
                 Kind::Ordered => ordered(&chart),
-                Kind::Named => named(&chart, stats),
+                Kind::Named => named(&chart),
             }
         );
     }
@@ -157,9 +157,8 @@ fn ordered(chart: &Chart) -> String {
 }
 
 /// Bars one below the other, with their shares.
-fn named(chart: &Chart, stats: &Stats) -> String {
+fn named(chart: &Chart) -> String {
     let most = chart.bars.iter().map(|bar| bar.n).max().unwrap_or(0).max(1);
-    let total: u64 = if chart.title == "Labels" { stats.positions[0] } else { chart.bars.iter().map(|bar| bar.n).sum() };
     let plot_w = W - NAMES - NUMBERS;
     let mut out = svg(ROW * chart.bars.len() as f64 + 24.0, chart);
     for (i, bar) in chart.bars.iter().enumerate() {
@@ -180,7 +179,7 @@ fn named(chart: &Chart, stats: &Stats) -> String {
             NAMES + plot_w + 10.0,
             y + 16.0,
             grouped(bar.n),
-            share(bar.n, total)
+            share(bar.n, chart.total)
         );
     }
     let _ = write!(
@@ -230,7 +229,7 @@ fn grouped(n: u64) -> String {
 
 /// Names that fit beside their bars.
 fn short(name: &str) -> String {
-    const CHARS_MAX: usize = 28;
+    const CHARS_MAX: usize = 27;
     if name.chars().count() <= CHARS_MAX {
         return name.to_string();
     }

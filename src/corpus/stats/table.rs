@@ -14,11 +14,10 @@ pub(super) fn table(stats: &Stats) -> String {
     for chart in charts(stats) {
         let _ = writeln!(out, "\n{} ({} by {})", chart.title, chart.unit, chart.axis);
         let most = chart.bars.iter().map(|bar| bar.n).max().unwrap_or(0).max(1);
-        let total: u64 = if chart.title == "Labels" { stats.positions[0] } else { chart.bars.iter().map(|bar| bar.n).sum() };
         let name_chars = name_chars(&chart);
         for Bar { name, n } in &chart.bars {
             let full = (BAR_CHARS * *n as f64 / most as f64).ceil() as usize;
-            let share = 100.0 * *n as f64 / total.max(1) as f64;
+            let share = 100.0 * *n as f64 / chart.total.max(1) as f64;
             let line = format!("  {name:>name_chars$} {n:>9} {share:>5.1} % {}", "#".repeat(full));
             let _ = writeln!(out, "{}", line.trim_end());
         }
