@@ -9,7 +9,8 @@ use crate::compute::packed::PackedRow;
 use crate::feature::Encoder;
 use crate::go::{Color, Game, Illegal, Move, Size};
 use crate::sgf::{GameRecord, Step};
-use crate::shard::{Target, append_record};
+use crate::shard::layout::stride;
+use crate::shard::{Ending, Target, append_record, set_ending};
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -56,83 +57,97 @@ impl Replayer {
         }
     }
 
-    /// Replays the record to its end, which is given. What the policy cuts is taken from the record and noted in `ruled`.
+    /// All positions of the record. What the policy cuts is taken from it and noted in `ruled`.
     ///
     /// # Errors
     /// An illegal move or a repetition, where the policy refuses it; a set-up that no game can have.
-    pub(super) fn settle(&mut self, record: &mut GameRecord, ruled: &mut Ruled) -> Result<Game, Unfit> {
+    pub(super) fn positions(&mut self, record: &mut GameRecord, ruled: &mut Ruled) -> Result<GamePositions, Unfit> {
         let n_moves = record.n_moves();
         if n_moves > GAME_MOVES_MAX {
-            return Err(unfit(record, "too many moves", format!("{n_moves} moves, at most {GAME_MOVES_MAX}")));
+            return Err(Unfit::of(record, "too many moves", format!("{n_moves} moves, at most {GAME_MOVES_MAX}")));
         }
-        let mut end = Game::new(record.size, ruled.rules, ruled.komi);
-        let (seen, mut after_play, mut repeat, mut n_visited) = (&mut self.seen, false, None, 0);
-        seen.clear();
-        let walked = walk(record, &mut end, |game, ply, mv, _| {
-            // A pass repeats the position, and means nothing by it.
-            if !seen.insert(game.board().hash()) && after_play && repeat.is_none() {
-                repeat = Some(ply);
-            }
-            after_play = mv != Move::Pass;
-            n_visited = ply + 1;
-        });
-        if walked.is_ok() && after_play && !seen.insert(end.board().hash()) && repeat.is_none() {
-            repeat = Some(n_visited);
-        }
-        if let Err(unfit) = walked {
+        let mut game = Game::new(record.size, ruled.rules, ruled.komi);
+        let mut made = self.encode(record, &mut game, n_moves);
+        if let Some(unfit) = made.fault {
             if self.illegal == IllegalPolicy::Refuse || !unfit.kind.starts_with(ILLEGAL_MOVE) {
                 return Err(unfit);
             }
-            cut(record, n_visited - 1, Repair::Illegal, ruled);
+            // Once more without it: that is rare, and counts what is left right.
+            cut(record, made.n_played, Repair::Illegal, ruled);
+            return self.positions(record, ruled);
         }
-        if let Some(number) = repeat {
+        if let Some(number) = made.repeat {
             match self.superko {
                 SuperkoPolicy::Keep => ruled.repairs.insert(Repair::Superko),
-                SuperkoPolicy::Cut => cut(record, number - 1, Repair::Superko, ruled),
+                SuperkoPolicy::Cut => {
+                    cut(record, number - 1, Repair::Superko, ruled);
+                    return self.positions(record, ruled);
+                }
                 SuperkoPolicy::Refuse => {
-                    return Err(unfit(record, "superko", format!("move {number} repeats a position")));
+                    return Err(Unfit::of(record, "superko", format!("move {number} repeats a position")));
                 }
             }
         }
-        Ok(end)
+        let outcome = outcome_of(record, &game, ruled.trust);
+        let endings = [Color::Black, Color::White].map(|color| Ending {
+            value: outcome.value(color),
+            score: outcome.score(color),
+            ownership: outcome.ownership(color),
+        });
+        set_ending(&mut made.records, record.size.len_max(), endings);
+        let n_positions = n_moves.saturating_sub(record.n_shared) as u64;
+        Ok(GamePositions { size: record.size, records: made.records, n_positions, outcome })
     }
 
-    /// All positions of a settled record. `end` is its last position.
-    pub(super) fn positions(&mut self, record: &GameRecord, ruled: &Ruled, end: &Game) -> Result<GamePositions, Unfit> {
-        let n_moves = record.n_moves();
-        let outcome = outcome_of(record, end, ruled.trust);
-        let start = Game::new(record.size, ruled.rules, ruled.komi);
-        let records = self.encode(record, start, n_moves, &outcome)?;
-        let n_positions = (n_moves - record.n_shared) as u64;
-        Ok(GamePositions { size: record.size, records, n_positions, outcome })
-    }
-
-    fn encode(&mut self, record: &GameRecord, mut game: Game, n_moves: usize, outcome: &GameOutcome) -> Result<Vec<u8>, Unfit> {
+    /// Plays the record on `game`; gives its positions without the ending, which is known only after them.
+    fn encode(&mut self, record: &GameRecord, game: &mut Game, n_moves: usize) -> Made {
         let len = record.size.len_max();
         let mut row = PackedRow::new(len);
-        let mut records = Vec::with_capacity((n_moves - record.n_shared) * crate::shard::layout::stride(len));
+        let n_new = n_moves.saturating_sub(record.n_shared);
+        let mut made = Made { records: Vec::with_capacity(n_new * stride(len)), n_played: 0, repeat: None, fault: None };
         let weight = weight_of(self.weight, record.size, n_moves);
-        walk(record, &mut game, |game, ply, mv, reply| {
+        let (seen, encoder, mut after_play) = (&mut self.seen, &mut self.encoder, false);
+        seen.clear();
+        let walked = walk(record, game, |game, ply, mv, reply| {
+            // A pass repeats the position, and means nothing by it.
+            if !seen.insert(game.board().hash()) && after_play && made.repeat.is_none() {
+                made.repeat = Some(ply);
+            }
+            after_play = mv != Move::Pass;
+            made.n_played = ply;
             if ply < record.n_shared {
                 return;
             }
-            self.encoder.encode(game, &mut row);
-            let to_move = game.to_move();
+            encoder.encode(game, &mut row);
             let target = Target {
                 ply: ply as u16,
                 plies_left: (n_moves - ply) as u16,
-                to_move,
+                to_move: game.to_move(),
                 policy: mv.policy_index(len) as u16,
                 reply: reply.map(|mv| mv.policy_index(len) as u16),
-                value: outcome.value(to_move),
-                score: outcome.score(to_move),
-                ownership: outcome.ownership(to_move),
+                value: None,
+                score: None,
+                ownership: None,
                 weight,
             };
-            append_record(&mut records, row.bytes(), len, &target);
-        })?;
-        Ok(records)
+            append_record(&mut made.records, row.bytes(), len, &target);
+        });
+        if walked.is_ok() && after_play && !seen.insert(game.board().hash()) && made.repeat.is_none() {
+            made.repeat = Some(n_moves);
+        }
+        made.fault = walked.err();
+        made
     }
+}
+
+/// What one replay gave.
+struct Made {
+    records: Vec<u8>,
+    /// Moves played before the last one that was tried.
+    n_played: usize,
+    /// Number of the first move, from 1, that brought an earlier position back.
+    repeat: Option<usize>,
+    fault: Option<Unfit>,
 }
 
 /// Takes all moves after the first `n_moves` from the record: what came of them is not the outcome of this game.
@@ -196,7 +211,7 @@ where
                 game.set_stones(stones);
                 if game.board().chain_without_liberty().is_some() {
                     let reason = format!("after move {ply}: the set-up leaves stones without a liberty");
-                    return Err(unfit(record, "set-up without liberty", reason));
+                    return Err(Unfit::of(record, "set-up without liberty", reason));
                 }
             }
             Step::ToMove(color) => game.set_to_move(color),
@@ -226,10 +241,6 @@ fn reply(color: Color, steps: &[Step]) -> Option<Move> {
     }
 }
 
-fn unfit(record: &GameRecord, kind: &str, reason: String) -> Unfit {
-    Unfit::of(record, kind, reason)
-}
-
 impl Unfit {
     /// What concerns all of a game.
     pub(super) fn of(record: &GameRecord, kind: &str, reason: String) -> Unfit {
@@ -252,9 +263,7 @@ mod tests {
         let mut record = record(text);
         let mut ruled =
             Ruled { rules: Rules::JAPANESE, komi: record.komi.unwrap_or(6.5), trust: Trust::Full, repairs: Repairs::default() };
-        let mut replayer = Replayer::new(&ConvertConfig::default());
-        let end = replayer.settle(&mut record, &mut ruled)?;
-        replayer.positions(&record, &ruled, &end)
+        Replayer::new(&ConvertConfig::default()).positions(&mut record, &mut ruled)
     }
 
     #[test]

@@ -3,24 +3,40 @@
 use super::config::ConvertConfig;
 use super::duplicate::{Identifier, Identity, Seen};
 use super::ledger::{LedgerLine, Verdict};
-use super::policy::{Decision, Policy};
+use super::policy::{Decision, Policy, Ruled};
 use super::repair::Repairs;
 use super::replay::{GamePositions, Replayer, Unfit};
 use super::{Duplicates, filter};
-use crate::go::Color;
 use crate::sgf::GameRecord;
 use crate::shard::Refusal;
 
 /// What became of a record, before the writer says whether it is a duplicate.
 pub(super) enum Judged {
-    /// Ready to be written, if it was not there before.
-    Game(Box<LedgerLine>, Repairs, Identity, GamePositions),
-    /// Certainly there before: nothing was encoded.
+    /// Replayed: the line and the identity are those before the replay.
+    Replayed(Box<LedgerLine>, Identity, Result<Replayed, Unusable>),
+    /// Certainly there before: not replayed again.
     Twin(Box<LedgerLine>, Identity),
     /// Not wanted.
     Filtered(Box<LedgerLine>),
     /// Cannot be used.
-    Refused(Box<LedgerLine>, Refusal),
+    Refused(Box<LedgerLine>, Unusable),
+}
+
+/// A game ready to be written, if it was not there before.
+pub(super) struct Replayed {
+    pub repairs: Repairs,
+    /// Moves after what the policy cut.
+    pub n_moves: usize,
+    /// Of the moves that are left.
+    pub identity: Identity,
+    pub game: GamePositions,
+}
+
+/// Why a game is left out: the verdict, the kind to be counted, and the whole story.
+pub(super) struct Unusable {
+    pub verdict: Verdict,
+    pub kind: String,
+    pub refusal: Refusal,
 }
 
 /// Judges records; holds what is worth keeping from game to game.
@@ -56,22 +72,11 @@ impl<'a> Worker<'a> {
             }
             Decision::Refused(repair) => {
                 let reason = format!("needs {repair}, which is set to refuse");
-                return refused(*line, file, &record, Unfit::of(&record, &format!("needs {repair}"), reason));
+                return Judged::Refused(line, unusable(file, &record, Unfit::of(&record, &format!("needs {repair}"), reason)));
             }
         };
-        let n_written = record.n_moves();
-        let end = match self.replayer.settle(&mut record, &mut ruled) {
-            Ok(end) => end,
-            Err(unfit) => return refused(*line, file, &record, unfit),
-        };
-        let n_moves = record.n_moves();
-        line.moves = n_moves as u32;
         line.komi = Some(ruled.komi);
         line.set_repairs(ruled.repairs);
-        if n_moves < self.min_moves.max(record.n_shared + 1) {
-            let detail = format!("{n_moves} moves left of {n_written}");
-            return Judged::Filtered(Box::new(line.left_out(Verdict::Filtered, "too few moves", &detail)));
-        }
         let identity = self.identifier.of(&record);
         line.set_hash(identity.game);
         if !self.policy.filter.samples(identity.game) {
@@ -81,24 +86,31 @@ impl<'a> Worker<'a> {
         if self.duplicates == Duplicates::Drop && self.seen.line(identity.game).is_some() {
             return Judged::Twin(line, identity);
         }
-        match self.replayer.positions(&record, &ruled, &end) {
-            Ok(game) => {
-                let known = |known: bool| if known { game.n_positions as u32 } else { 0 };
-                line.positions = [
-                    game.n_positions as u32,
-                    known(game.outcome.value(Color::Black).is_some()),
-                    known(game.outcome.score(Color::Black).is_some()),
-                    known(game.outcome.ownership(Color::Black).is_some()),
-                ];
-                Judged::Game(line, ruled.repairs, identity, game)
-            }
-            Err(unfit) => refused(*line, file, &record, unfit),
+        let replayed = self.replay(file, &mut record, &mut ruled, identity);
+        Judged::Replayed(line, identity, replayed)
+    }
+
+    fn replay(
+        &mut self,
+        file: &str,
+        record: &mut GameRecord,
+        ruled: &mut Ruled,
+        identity: Identity,
+    ) -> Result<Replayed, Unusable> {
+        let n_written = record.n_moves();
+        let game = self.replayer.positions(record, ruled).map_err(|unfit| unusable(file, record, unfit))?;
+        let n_moves = record.n_moves();
+        if n_moves < self.min_moves.max(record.n_shared + 1) {
+            let reason = format!("{n_moves} moves left of {n_written}");
+            let short = Unfit::of(record, "too few moves", reason);
+            return Err(Unusable { verdict: Verdict::Filtered, ..unusable(file, record, short) });
         }
+        let identity = if n_moves == n_written { identity } else { self.identifier.of(record) };
+        Ok(Replayed { repairs: ruled.repairs, n_moves, identity, game })
     }
 }
 
-fn refused(line: LedgerLine, file: &str, record: &GameRecord, unfit: Unfit) -> Judged {
-    let line = Box::new(line.left_out(Verdict::Refused, &unfit.kind, &unfit.reason));
+fn unusable(file: &str, record: &GameRecord, unfit: Unfit) -> Unusable {
     let refusal = Refusal {
         file: file.to_string(),
         game: record.game_idx.into(),
@@ -106,5 +118,5 @@ fn refused(line: LedgerLine, file: &str, record: &GameRecord, unfit: Unfit) -> J
         column: unfit.column.into(),
         reason: unfit.reason,
     };
-    Judged::Refused(line, refusal)
+    Unusable { verdict: Verdict::Refused, kind: unfit.kind, refusal }
 }

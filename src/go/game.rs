@@ -1,7 +1,8 @@
 //! A game: a set-up, the moves after it, and all of the past that rules and network inputs ask for.
 
-use super::board::{Board, Illegal, PointSet};
+use super::board::{Board, Illegal};
 use super::point::{Color, Move, Point, Size};
+use super::pointset::PointSet;
 use super::rules::{FriendlyPass, HandicapBonus, Ko, Rules, Scoring, Suicide, Tax};
 use super::score;
 use std::collections::HashSet;
@@ -43,8 +44,10 @@ pub struct Game {
     board: Board,
     to_move: Color,
     moves: Vec<(Color, Move)>,
-    /// The boards before the latest move and before the one before it.
+    /// The boards before the latest move and before the one before it, in turns.
     previous: [Board; 2],
+    /// Which of them is before the latest move.
+    latest_idx: usize,
     /// Moves that history planes may show.
     n_history: usize,
     past: HashSet<u64, BuildHasherDefault<Unhashed>>,
@@ -75,6 +78,7 @@ impl Game {
             start_to_move: to_move,
             start_taken: [0; 2],
             previous: [board.clone(), board.clone()],
+            latest_idx: 0,
             board,
             to_move,
             moves: Vec::new(),
@@ -234,7 +238,8 @@ impl Game {
     pub fn board_before(&self, n: usize) -> &Board {
         match n.min(self.n_history) {
             0 => &self.board,
-            n => &self.previous[n.min(2) - 1],
+            1 => &self.previous[self.latest_idx],
+            _ => &self.previous[1 - self.latest_idx],
         }
     }
 
@@ -303,7 +308,7 @@ impl Game {
             Tax::None => score::area(&clean, self.rules.suicide),
             Tax::Seki | Tax::All => score::taxed_area(&clean, self.rules.suicide),
         };
-        self.pay_group_tax(&clean, score::count(&owners, self.size()))
+        self.pay_group_tax(&clean, owners.count())
     }
 
     fn territory_points(&self, dead: &PointSet) -> [usize; 2] {
@@ -353,8 +358,8 @@ impl Game {
             self.to_move = color;
             self.reset();
         }
-        self.previous.swap(0, 1);
-        self.previous[0].clone_from(&self.board);
+        self.latest_idx = 1 - self.latest_idx;
+        self.previous[self.latest_idx].clone_from(&self.board);
         self.moves.push((color, mv));
         self.n_history = (self.n_history + 1).min(HISTORY_MAX);
         match mv {

@@ -110,7 +110,7 @@ fn is_own_eye(board: &Board, p: Point, color: Color) -> bool {
 fn margin_if_ended(game: &Game, view: &View) -> f32 {
     let white = match takes_board_literally(game) {
         true => {
-            let [black, white] = score::count(&score::plain_area(game.board()), game.size());
+            let [black, white] = score::plain_area(game.board()).count();
             white as f32 - black as f32 + game.white_bonus()
         }
         false => game.score_white(&dead_stones(game, view)),

@@ -23,7 +23,7 @@ pub use inspect::{PositionView, ShardSummary, Summary};
 pub use layout::{GameEntry, GameHash};
 pub use manifest::{LEDGER_NAME, LedgerEntry, MANIFEST_NAME, Manifest, Refusal, Report, ShardEntry, SizeCount, Source};
 pub use reader::Shard;
-pub use record::{Outcome, Record, Target, append_record};
+pub use record::{Ending, Outcome, Record, Target, append_record, set_ending};
 pub use sampler::{Sample, Sampler, Split};
 pub use verify::{Verified, verify};
 pub use writer::{DatasetWriter, ShardWriter};
