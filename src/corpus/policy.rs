@@ -143,7 +143,7 @@ impl Mender {
     fn turns(&mut self, record: &GameRecord, config: &RepairConfig) {
         let (mut last, mut to_move, mut n_moves, mut is_opening) = (None, None, 0, true);
         let (mut odd_first, mut twice, mut midgame) = (false, false, false);
-        let mut has_stones = false;
+        let mut has_stones = record.handicap.is_some_and(|n| n >= 2);
         for step in &record.steps {
             match *step {
                 Step::Setup { .. } => {
