@@ -203,3 +203,60 @@ impl Hasher for FirstBytes {
 
     fn write_usize(&mut self, _: usize) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sgf;
+
+    fn identity(text: &str) -> Identity {
+        let record = sgf::games(text.as_bytes()).next().unwrap().unwrap();
+        // An opening of 3 moves on 9x9.
+        Identifier::new(7).of(&record)
+    }
+
+    #[test]
+    fn one_game_has_one_identity() {
+        let a = identity("(;SZ[9]AB[ca][ea]AW[dd];B[ba];W[cc];B[];W[hh])");
+        let same = [
+            ("comments", "(;SZ[9]C[x]AB[ca][ea]AW[dd];B[ba]C[y];W[cc];B[tt];W[hh])"),
+            ("order", "(;SZ[9]AW[dd]AB[ea][ca]PL[B];B[ba];W[cc];B[];W[hh])"),
+            ("later nodes", "(;SZ[9];AB[ea];AW[dd]AB[ca];B[ba];W[cc];B[];W[hh])"),
+            ("set twice", "(;SZ[9]AB[ca][ea];AW[dd][ea];AB[ea];B[ba];W[cc];B[];W[hh])"),
+            ("transposed", "(;SZ[9]AB[ac][ae]AW[dd];B[ab];W[cc];B[];W[hh])"),
+            ("mirrored", "(;SZ[9]AB[ga][ea]AW[fd];B[ha];W[gc];B[];W[bh])"),
+        ];
+        for (name, text) in same {
+            assert_eq!(identity(text), a, "{name}");
+        }
+        let other = [
+            ("shorter", "(;SZ[9]AB[ca][ea]AW[dd];B[ba];W[cc];B[])"),
+            ("another move", "(;SZ[9]AB[ca][ea]AW[dd];B[ba];W[cc];B[];W[hg])"),
+            ("colours", "(;SZ[9]AB[ca][ea]AW[dd];W[ba];W[cc];B[];W[hh])"),
+            ("colours of stones", "(;SZ[9]AB[ca][dd]AW[ea];B[ba];W[cc];B[];W[hh])"),
+            ("board", "(;SZ[10]AB[ca][ea]AW[dd];B[ba];W[cc];B[];W[hh])"),
+            ("order of moves", "(;SZ[9]AB[ca][ea]AW[dd];B[];W[cc];B[ba];W[hh])"),
+        ];
+        for (name, text) in other {
+            assert_ne!(identity(text).game, a.game, "{name}");
+        }
+        assert_eq!(identity("(;SZ[5:7];B[ba])").game, identity("(;SZ[7:5];B[ab])").game);
+    }
+
+    #[test]
+    fn openings_are_told_apart_after_their_moves() {
+        let a = identity("(;SZ[9];B[ba];W[cc];B[dd];W[ee];B[ff])");
+        let b = identity("(;SZ[9];B[ab];W[cc];B[dd];W[ef])");
+        assert!(a.game != b.game && a.opening == b.opening && a.opening.is_some());
+        assert_ne!(identity("(;SZ[9];B[ba];W[cc];B[de];W[ee])").opening, a.opening);
+        assert_eq!(identity("(;SZ[9];B[ba];W[cc])").opening, None);
+        assert_eq!(opening_moves(60, Size::square(9).unwrap()), 28);
+    }
+
+    #[test]
+    fn the_first_line_stays() {
+        let (seen, hash) = (Seen::default(), identity("(;SZ[9];B[ba])").game);
+        assert_eq!((seen.line(hash), seen.note(hash, 3), seen.note(hash, 5), seen.line(hash)), (None, None, Some(3), Some(3)));
+        assert_eq!(std::mem::size_of::<(Key, u32)>(), 16);
+    }
+}

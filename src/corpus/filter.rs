@@ -379,3 +379,77 @@ fn overtime_seconds(text: &str) -> Option<f32> {
         _ => Some(first),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_as_people_write_them() {
+        use Rank::{Elo, Grade};
+        let cases = [
+            ("6d", Some(Grade(6))),
+            ("6 dan", Some(Grade(6))),
+            ("6d*", Some(Grade(6))),
+            ("1k", Some(Grade(0))),
+            ("15 kyu", Some(Grade(-14))),
+            ("15级", Some(Grade(-14))),
+            ("3段", Some(Grade(3))),
+            ("初段", Some(Grade(1))),
+            ("九段", Some(Grade(9))),
+            ("9단", Some(Grade(9))),
+            ("9p", Some(Grade(19))),
+            ("P9段", Some(Grade(19))),
+            ("职业九段", Some(Grade(19))),
+            ("프로 9단", Some(Grade(19))),
+            ("2345", Some(Elo(2345.0))),
+            ("2593?", Some(Elo(2593.0))),
+            ("0d", None),
+            ("NR", None),
+            ("-", None),
+            ("?", None),
+            ("", None),
+            ("7", None),
+            ("99999999999999999999", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Rank::parse(text), expected, "{text}");
+            if let Some(rank) = expected {
+                assert_eq!(Rank::parse(&rank.to_string()), Some(rank), "{rank}");
+            }
+        }
+    }
+
+    #[test]
+    fn dates_and_times_as_people_write_them() {
+        let dates = [
+            ("2001-06-15", Some((2001, 6, 15))),
+            ("2001-06-15,16", Some((2001, 6, 15))),
+            ("2001/6", Some((2001, 6, 0))),
+            ("1926年4月3日", Some((1926, 4, 3))),
+            ("Published 1999.", Some((1999, 0, 0))),
+            ("2001-99-01", Some((2001, 0, 0))),
+            ("15 Jun 2001", Some((2001, 0, 0))),
+            ("123456", None),
+            ("", None),
+        ];
+        for (text, expected) in dates {
+            assert_eq!(date_of(text), expected, "{text}");
+        }
+        let times = [("1200", 1200.0), ("9 hours", 32_400.0), ("2h 30m", 9000.0), ("45 min", 2700.0), ("8時間", 28_800.0)];
+        for (text, expected) in times {
+            assert_eq!(seconds_of(text), Some(expected), "{text}");
+        }
+        let overtimes = [
+            ("5x30 byo-yomi", Some(30.0)),
+            ("25/300 Canadian", Some(12.0)),
+            ("fischer 10+5", Some(5.0)),
+            ("10 sec/move", Some(10.0)),
+            ("3x", None),
+            ("none", None),
+        ];
+        for (text, expected) in overtimes {
+            assert_eq!(overtime_seconds(text), expected, "{text}");
+        }
+    }
+}

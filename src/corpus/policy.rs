@@ -143,11 +143,11 @@ impl Mender {
     fn turns(&mut self, record: &GameRecord, config: &RepairConfig) {
         let (mut last, mut to_move, mut n_moves, mut is_opening) = (None, None, 0, true);
         let (mut odd_first, mut twice, mut midgame) = (false, false, false);
-        let mut has_stones = record.handicap.is_some_and(|n| n >= 2);
+        let mut white_may_begin = record.handicap.is_some_and(|n| n >= 2);
         for step in &record.steps {
             match *step {
                 Step::Setup { .. } => {
-                    has_stones = true;
+                    white_may_begin = true;
                     midgame |= n_moves > 0;
                     last = None;
                 }
@@ -156,7 +156,7 @@ impl Mender {
                     last = None;
                 }
                 Step::Move { color, .. } => {
-                    odd_first |= n_moves == 0 && color == Color::White && !has_stones && to_move != Some(Color::White);
+                    odd_first |= n_moves == 0 && color == Color::White && !white_may_begin && to_move != Some(Color::White);
                     odd_first |= to_move.take().is_some_and(|said| said != color);
                     is_opening &= color == Color::Black;
                     // Black's first stones of a handicap may be moves.
