@@ -24,17 +24,20 @@ fn exit_codes_and_where_it_talks() {
         ("gtp -h", 0, "Usage: edgezero gtp", ""),
         ("profiles --profile=nano", 0, "xavier-nx", "profile=nano (asked for)"),
         ("profiles show agx-orin", 0, "# Profile agx-orin", ""),
-        ("", 2, "", "edgezero: command line: One of the following subcommands must be present"),
-        ("nonsense", 2, "", "Unrecognized argument: nonsense\ntry: edgezero --help"),
+        ("", 2, "", "edgezero: command line: no command\ntry: edgezero --help; the commands are replay, convert"),
+        ("nonsense", 2, "", "edgezero: nonsense: no such command\ntry: one of replay, convert"),
         ("gtp", 2, "", "Required options not provided: --net\ntry: edgezero gtp --help"),
         ("--backend gpu profiles", 2, "", "expected auto, tensorrt, cuda or cpu"),
         ("profiles --threads=0", 2, "", "edgezero: --threads: 0, expected 1 or more"),
         ("profiles --threads", 2, "", "edgezero: --threads: needs a value"),
         ("--profile atari profiles", 2, "", "no profile is named \"atari\"\ntry: auto, nano,"),
         ("--profile no/such.toml profiles", 1, "", "edgezero: no/such.toml: No such file"),
-        ("gtp --net no/such.bin.gz", 1, "", "edgezero: no/such.bin.gz: No such file"),
+        ("gtp --net no/such.bin.gz", 1, "", "edgezero: no/such.bin.gz: no such file or folder\ntry: "),
         ("gtp --net Cargo.toml --rules klingon", 2, "", "edgezero: rules: "),
         ("play --net Cargo.toml --board-size 20", 2, "", "edgezero: --board-size: 20, expected 2 to 19"),
+        ("train --shards a --sgf-dir b", 2, "", "edgezero: --shards: says what to learn from, and so does --sgf-dir"),
+        ("train --learning-rate=-1", 2, "", "learning_rate is -1, expected a number above 0, at most 10"),
+        ("train --shards a --out Cargo.toml", 1, "", "edgezero: a: no such folder"),
         ("play --net Cargo.toml", 1, "", "edgezero: Cargo.toml: not a net by its name\ntry: "),
     ];
     for (args, code, out, err) in cases {
@@ -72,12 +75,37 @@ fn a_profile_file_is_checked() {
     std::fs::remove_file(&path).unwrap();
 }
 
+/// A net that has learnt nothing; `name` is unique to the test.
+#[cfg(unix)]
+fn random_net(name: &str) -> std::path::PathBuf {
+    use edgezero::net::{NetConfig, tensors};
+    let net = std::env::temp_dir().join(format!("edgezero-cli-{name}-{}.safetensors", std::process::id()));
+    tensors::save(&net, &NetConfig::named("b2c32").unwrap().init(1)).unwrap();
+    net
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_ends_a_session_with_work_before_it() {
+    let net = random_net("busy");
+    let mut command = edgezero("gtp --threads 1 --net");
+    let mut child = command.arg(&net).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    const N: usize = 2000;
+    stdin.write_all("genmove b\nclear_board\n".repeat(N).as_bytes()).unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let n_answers = 1 + out.lines().filter(|line| line.as_ref().unwrap().starts_with('=')).count();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(n_answers < 2 * N, "all {n_answers} commands were answered first");
+    std::fs::remove_file(&net).unwrap();
+}
+
 #[test]
 #[cfg(unix)]
 fn ctrl_c_ends_a_session_that_waits() {
-    use edgezero::net::{NetConfig, tensors};
-    let net = std::env::temp_dir().join(format!("edgezero-cli-{}.safetensors", std::process::id()));
-    tensors::save(&net, &NetConfig::named("b2c32").unwrap().init(1)).unwrap();
+    let net = random_net("waits");
     let mut command = edgezero("gtp --threads 1 --net");
     let mut child = command.arg(&net).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

@@ -2,10 +2,10 @@
 
 use super::{Error, Result};
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A file in the making. Dropped before [`WholeFile::commit`], it leaves nothing behind.
+/// A file in the making. Unless [`WholeFile::commit`] succeeds, it leaves nothing behind.
 pub struct WholeFile {
     path: PathBuf,
     beside: PathBuf,
@@ -15,35 +15,35 @@ pub struct WholeFile {
 impl WholeFile {
     /// Starts `path`, writing to a neighbour of it.
     pub fn create(path: &Path) -> Result<WholeFile> {
+        if path.is_dir() {
+            return Err(Error::new(path.display(), "a folder is there, expected a file or nothing").hint("another file name"));
+        }
         let mut name = path.file_name().ok_or_else(|| Error::new(path.display(), "names no file"))?.to_os_string();
         name.push(".part");
         let beside = path.with_file_name(name);
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&beside)
-            .map_err(|e| Error::io(&beside, &e))?;
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&beside).map_err(|e| Error::io(path, &e))?;
         Ok(WholeFile { path: path.to_path_buf(), beside, out: Some(BufWriter::with_capacity(1 << 16, file)) })
     }
 
     /// The writer.
     pub fn out(&mut self) -> &mut BufWriter<File> {
-        self.out.as_mut().expect("taken only by commit, which consumes the file")
+        self.out.as_mut().expect("taken only at the end of commit, which consumes the file")
     }
 
     /// Writes all of `bytes`.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out().write_all(bytes).map_err(|e| Error::io(&self.beside, &e))
+        self.out().write_all(bytes).map_err(|e| Error::io(&self.path, &e))
     }
 
     /// Flushes, syncs and renames: from here on the file is there.
     pub fn commit(mut self) -> Result<()> {
-        let mut out = self.out.take().expect("taken only here");
-        out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| Error::io(&self.beside, &e))?;
-        drop(out);
-        fs::rename(&self.beside, &self.path).map_err(|e| Error::io(&self.path, &e))?;
+        let beside = &self.beside;
+        let out = self.out.as_mut().expect("taken only by a commit that succeeds");
+        let renamed = out.flush().and_then(|()| out.get_ref().sync_all()).and_then(|()| fs::rename(beside, &self.path));
+        // What failed is still `out`'s: dropping it takes the neighbour away.
+        renamed.map_err(|e| Error::io(&self.path, &e))?;
+        self.out = None;
         sync_parent(&self.path)
     }
 }
@@ -66,15 +66,26 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Reads a file of at most `bytes_max` bytes.
 pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
-    let len = fs::metadata(path).map_err(|e| Error::io(path, &e))?.len();
+    let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    let len = file.metadata().map_err(|e| Error::io(path, &e))?.len();
+    let mut bytes = Vec::new();
+    if len <= bytes_max {
+        bytes.try_reserve_exact(len as usize).map_err(|e| Error::new(path.display(), format!("{len} bytes: {e}")))?;
+        // Pipes and devices tell no length, and a file may grow.
+        file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
+    }
+    let len = len.max(bytes.len() as u64);
     if len > bytes_max {
         return Err(Error::new(path.display(), format!("{len} bytes, at most {bytes_max} are read")));
     }
-    fs::read(path).map_err(|e| Error::io(path, &e))
+    Ok(bytes)
 }
 
 /// Creates a folder and its parents.
 pub fn create_dir(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_dir() {
+        return Err(Error::new(path.display(), "a file is there, expected a folder or nothing").hint("the name of a new folder"));
+    }
     fs::create_dir_all(path).map_err(|e| Error::io(path, &e))
 }
 
@@ -102,7 +113,37 @@ mod tests {
         drop(half);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        // A rename that fails leaves nothing beside, and errors name the file that was asked for.
+        let blocked = dir.join("b.bin");
+        let mut late = WholeFile::create(&blocked).unwrap();
+        late.write(b"late").unwrap();
+        create_dir(&blocked.join("sub")).unwrap();
+        assert!(late.commit().unwrap_err().to_string().starts_with(&format!("{}: ", blocked.display())));
+        assert!(!dir.join("b.bin.part").exists());
+        for (told, expected) in [
+            (write_whole(&blocked, b"x").unwrap_err(), "b.bin: a folder is there, expected a file"),
+            (write_whole(&dir.join("no/c.bin"), b"x").unwrap_err(), "no/c.bin: No such file"),
+            (create_dir(&path).unwrap_err(), "a.bin: a file is there, expected a folder"),
+        ] {
+            assert!(told.to_string().contains(expected), "{told}");
+        }
         assert!(read_limited(&path, 2).unwrap_err().to_string().contains("3 bytes"));
         fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_failed_commit_leaves_nothing_beside() {
+        let dir = std::env::temp_dir().join(format!("edgezero-fs-commit-{}", std::process::id()));
+        // A folder of that name stands where the file is to be.
+        create_dir(&dir.join("a.bin/inside")).unwrap();
+        assert!(write_whole(&dir.join("a.bin"), b"new").is_err());
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn files_without_a_length_are_limited_too() {
+        assert!(read_limited(Path::new("/dev/zero"), 1 << 16).unwrap_err().to_string().contains("at most 65536"));
     }
 }

@@ -120,22 +120,14 @@ impl PointSet {
 
     /// Every cell moved to a higher one; `by` is 1 to 63.
     fn up(&self, by: usize) -> PointSet {
-        let mut out = [0; WORDS];
-        out[0] = self.0[0] << by;
-        for i in 1..WORDS {
-            out[i] = self.0[i] << by | self.0[i - 1] >> (64 - by);
-        }
-        PointSet(out)
+        let low = [0].into_iter().chain(self.0);
+        PointSet(words(self.0.iter().zip(low).map(|(word, below)| word << by | below >> (64 - by))))
     }
 
     /// Every cell moved to a lower one; `by` is 1 to 63.
     fn down(&self, by: usize) -> PointSet {
-        let mut out = [0; WORDS];
-        for i in 0..WORDS - 1 {
-            out[i] = self.0[i] >> by | self.0[i + 1] << (64 - by);
-        }
-        out[WORDS - 1] = self.0[WORDS - 1] >> by;
-        PointSet(out)
+        let high = self.0[1..].iter().copied().chain([0]);
+        PointSet(words(self.0.iter().zip(high).map(|(word, above)| word >> by | above << (64 - by))))
     }
 
     fn or_bits(&mut self, at: usize, bits: u64) {
@@ -145,6 +137,12 @@ impl PointSet {
             self.0[word + 1] |= bits >> (64 - shift);
         }
     }
+}
+
+fn words(from: impl Iterator<Item = u64>) -> [u64; WORDS] {
+    let mut out = [0; WORDS];
+    out.iter_mut().zip(from).for_each(|(to, word)| *to = word);
+    out
 }
 
 impl BitAnd for PointSet {

@@ -206,3 +206,10 @@ pub(super) fn is_ours(name: &str) -> bool {
     let shard = [".shard", ".new", ".games"].iter().any(|suffix| stem.ends_with(suffix)) && stem.starts_with("len");
     shard || stem == MANIFEST_NAME || stem == LEDGER_NAME
 }
+
+/// Whether the folder's manifest calls itself ours, of whatever version and however damaged.
+pub(super) fn says_ours(dir: &Path) -> bool {
+    let mark = format!("\"{FORMAT}\"");
+    fs::read_limited(&dir.join(MANIFEST_NAME), MANIFEST_BYTES_MAX)
+        .is_ok_and(|bytes| bytes.windows(mark.len()).any(|window| window == mark.as_bytes()))
+}

@@ -44,7 +44,7 @@ impl DatasetWriter {
                 return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"));
             }
         }
-        if dir.join(MANIFEST_NAME).exists() && !is_our_manifest(dir) {
+        if dir.join(MANIFEST_NAME).exists() && !manifest::says_ours(dir) {
             let what = format!("holds a {MANIFEST_NAME} of something else: will not write here");
             return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"));
         }
@@ -126,14 +126,6 @@ impl Drop for DatasetWriter {
             // Fails, as it should, when the data set is in it.
             let _ = std::fs::remove_dir(&self.dir);
         }
-    }
-}
-
-/// Whether the manifest is one of ours, of whatever version.
-fn is_our_manifest(dir: &Path) -> bool {
-    match Manifest::read(dir) {
-        Ok(_) => true,
-        Err(e) => e.what().starts_with("version"),
     }
 }
 

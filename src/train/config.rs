@@ -2,6 +2,7 @@
 
 use crate::base::config::{BadValue, within};
 use crate::base::limits::{BOARD_LEN_MAX, BOARD_LEN_MIN};
+use crate::net::NetConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -79,7 +80,9 @@ impl TrainConfig {
         within("batch_size", self.batch_size, 1..=65_536, "positions")?;
         within("accumulate", self.accumulate, 1..=4096, "batches")?;
         // Adam and SGD both diverge far below 10; a larger number is a slip of the pen.
-        within("learning_rate", self.learning_rate, f32::MIN_POSITIVE..=10.0, "")?;
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 10.0) {
+            return Err(BadValue::new("learning_rate", self.learning_rate, "a number above 0, at most 10".to_string()));
+        }
         within("learning_rate_floor", self.learning_rate_floor, 0.0..=1.0, "of learning_rate")?;
         within("momentum", self.momentum, 0.0..1.0, "")?;
         within("weight_decay", self.weight_decay, 0.0..=1.0, "")?;
@@ -94,16 +97,9 @@ impl TrainConfig {
         within("parse_workers", self.parse_workers, 1..=256, "threads")?;
         within("dataloader_workers", self.dataloader_workers, 1..=256, "threads")?;
         within("prefetch_factor", self.prefetch_factor, 1..=64, "batches")?;
-        if net_shape(&self.net).is_none() {
+        if NetConfig::named(&self.net).is_err() {
             return Err(BadValue::new("net", format!("{:?}", self.net), "b{blocks}c{channels}, such as b4c32"));
         }
         Ok(())
     }
-}
-
-/// Blocks and channels of a preset's name such as `b6c96`.
-fn net_shape(name: &str) -> Option<(usize, usize)> {
-    let (blocks, channels) = name.strip_prefix('b')?.split_once('c')?;
-    let (blocks, channels) = (blocks.parse().ok()?, channels.parse().ok()?);
-    ((1..=64).contains(&blocks) && (8..=1024).contains(&channels)).then_some((blocks, channels))
 }
