@@ -424,7 +424,7 @@ fn every_line_of_a_game_is_written_once() {
 #[test]
 fn games_may_weigh_the_same() {
     let dir = TempDir::new("intake-weight");
-    fs::write(dir.path().join("a.sgf"), format!("(;SZ[9]{})", ";B[];W[aa];B[bb]".repeat(1) + ";W[];B[cc]")).unwrap();
+    fs::write(dir.path().join("a.sgf"), "(;SZ[9];B[];W[aa];B[bb];W[];B[cc])").unwrap();
     for (weight, expected) in [(Weight::Position, 1.0), (Weight::Game, 4.0)] {
         let config = ConvertConfig { weight, ..ConvertConfig::default() };
         let out = dir.path().join(format!("{weight:?}"));

@@ -170,7 +170,10 @@ impl Mender {
         if midgame && self.may(Repair::SetupMidgame, config.setup_midgame) {
             self.doubt(Trust::Never);
         }
-        if (odd_first || twice) && self.may(Repair::Turn, config.turn) && twice {
+        let is_odd = odd_first || twice;
+        let mended = is_odd && self.may(Repair::Turn, config.turn);
+        if mended && twice {
+            // A move may be missing between.
             self.doubt(Trust::IfCounted);
         }
     }

@@ -13,14 +13,16 @@ pub mod replay;
 mod result;
 mod scan;
 mod tree;
+mod variations;
 mod write;
 
 pub use collection::{Collection, Game};
 pub use komi::plain as plain_komi;
-pub use record::{GameRecord, Step, games, lines};
+pub use record::{GameRecord, Step, games};
 pub use result::{GameResult, Margin, Winner};
 pub use scan::Name;
 pub use tree::Tree;
+pub use variations::lines;
 pub use write::write;
 
 use crate::base::Error;

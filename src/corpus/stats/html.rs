@@ -108,10 +108,10 @@ fn ordered(chart: &Chart) -> String {
     let mut out = svg(H, chart);
     for tick in (0..=top / step).map(|i| i * step) {
         let y = TOP + plot_h - height(tick);
-        let _ = write!(
+        let _ = writeln!(
             out,
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-             <text class=\"soft\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+             <text class=\"soft\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             W - RIGHT,
             LEFT - 8.0,
             y + 4.5,
@@ -164,12 +164,12 @@ fn named(chart: &Chart) -> String {
     for (i, bar) in chart.bars.iter().enumerate() {
         let y = ROW * i as f64;
         let w = if bar.n == 0 { 0.0 } else { (plot_w * bar.n as f64 / most as f64).max(1.5) };
-        let _ = write!(
+        let _ = writeln!(
             out,
             "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
              <rect class=\"track\" x=\"{NAMES}\" y=\"{:.1}\" width=\"{plot_w}\" height=\"15\" rx=\"2\"/>\
              <rect class=\"bar\" x=\"{NAMES}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"15\" rx=\"2\">{}</rect>\
-             <text x=\"{}\" y=\"{:.1}\">{} <tspan class=\"soft\">{}</tspan></text>\n",
+             <text x=\"{}\" y=\"{:.1}\">{} <tspan class=\"soft\">{}</tspan></text>",
             NAMES - 10.0,
             y + 16.0,
             escaped(&short(&bar.name)),
