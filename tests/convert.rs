@@ -4,7 +4,9 @@ mod common;
 
 use common::TempDir;
 use edgezero::base::signal::Stop;
-use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Progress, convert, is_current};
+use edgezero::corpus::config::set_key;
+use edgezero::corpus::repair::RepairConfig;
+use edgezero::corpus::{Conversion, ConvertConfig, Duplicates, Progress, convert, is_current};
 use edgezero::go::Color;
 use edgezero::sgf::{self, Step};
 use edgezero::shard::{Dataset, Manifest, verify};
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn config(workers: usize) -> ConvertConfig {
-    ConvertConfig { workers, queue_games: 3, min_moves: 1, archive: ArchiveConfig::default() }
+    ConvertConfig { workers, queue_games: 3, ..ConvertConfig::default() }
 }
 
 fn run(paths: &[&Path], out: &Path, config: &ConvertConfig, stop: &Stop) -> Result<Manifest, edgezero::base::Error> {
@@ -44,7 +46,7 @@ fn write(dir: &Path, name: &str, text: &str) {
 /// A handful of games of several sizes, and what does not belong among them.
 fn odd_folder(dir: &Path) {
     write(dir, "a/one.sgf", "(;SZ[9]KM[7]RU[Chinese]RE[B+R];B[ee];W[cc];B[gg];W[gc])");
-    write(dir, "a/two.SGF", "(;SZ[9]RE[W+0.5];B[ee];W[cc])(;SZ[5:7];B[aa];W[bb];B[cc])");
+    write(dir, "a/two.SGF", "(;SZ[9]KM[6.5]RE[W+0.5];B[ee];W[cc])(;SZ[5:7];B[aa];W[bb];B[cc])");
     write(dir, "b/illegal.sgf", "(;SZ[9];B[ee];W[cc]\n;B[cc])(;SZ[13];B[dd])");
     write(dir, "b/broken.sgf", "(;SZ[9];B[ee");
     write(dir, "b/empty.sgf", "");
@@ -61,16 +63,11 @@ fn every_file_and_game_is_accounted_for() {
     let manifest = convert_ok(&games, &out, 2);
     let report = &manifest.report;
     assert_eq!((report.files, report.files_skipped, report.files_refused), (7, 1, 1));
-    assert_eq!((report.games, report.games_accepted, report.games_refused), (8, 4, 5));
+    assert_eq!((report.games, report.games_accepted, report.games_refused), (8, 4, 4));
+    assert_eq!(report.filtered_by_reason["too few moves"], 1);
     assert_eq!((report.positions, report.positions_value, report.positions_score), (10, 6, 2));
     let reasons: Vec<(&str, u64)> = report.refused_by_reason.iter().map(|(k, n)| (k.as_str(), *n)).collect();
-    let expected = [
-        ("another game than Go", 1),
-        ("broken SGF", 1),
-        ("empty file", 1),
-        ("illegal move: occupied point", 1),
-        ("too few moves", 1),
-    ];
+    let expected = [("another game than Go", 1), ("broken SGF", 1), ("empty file", 1), ("illegal move: occupied point", 1)];
     assert_eq!(reasons, expected);
     let illegal = report.refused.iter().find(|r| r.file.ends_with("illegal.sgf")).unwrap();
     assert_eq!((illegal.game, illegal.line, illegal.reason.as_str()), (0, 2, "move 3: B C7: occupied point"));
@@ -85,8 +82,8 @@ fn every_file_and_game_is_accounted_for() {
 fn targets_are_those_of_the_record() {
     let dir = TempDir::new("targets");
     let games = dir.path().join("games");
-    // Black resigns in name only: the score is told, and White passes last.
-    let text = "(;SZ[9:5]KM[6.5]RU[Japanese]RE[W+3.5];B[cc];W[ec];B[];W[gc];W[])";
+    // The score is told, and passes are moves.
+    let text = "(;SZ[9:5]KM[6.5]RU[Japanese]RE[W+3.5];B[cc];W[ec];B[];W[gc];B[])";
     write(&games, "a.sgf", text);
     convert_ok(&games, &dir.path().join("out"), 1);
     let dataset = Dataset::open(&dir.path().join("out")).unwrap();
@@ -159,7 +156,10 @@ fn the_corpus_is_counted_right() {
             fs::write(path, bytes).unwrap();
         }
         let out = dir.path().join("out");
-        let report = convert_ok(&dir.path().join("games"), &out, 2).report;
+        // As the index counts: the same short game twice, and moves after two passes.
+        let repair = set_key(&RepairConfig::default(), "after_end=off").unwrap();
+        let config = ConvertConfig { duplicates: Duplicates::Keep, repair, ..config(2) };
+        let report = run(&[&dir.path().join("games")], &out, &config, &Stop::default()).unwrap().report;
         assert_eq!((report.positions, report.games_accepted), (expected, games), "{set}");
         let dataset = Dataset::open(&out).unwrap();
         assert_eq!(verify(&dataset, &Stop::default(), |_| ()).unwrap().positions, expected, "{set}");

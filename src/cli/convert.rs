@@ -4,10 +4,12 @@ use super::Context;
 use super::out::outln;
 use super::progress::Progress;
 use crate::base::{Error, Result};
+use crate::corpus::config::set_key;
 use crate::corpus::source::read_list;
-use crate::corpus::{Conversion, ConvertConfig, convert, is_current};
-use crate::shard::Manifest;
+use crate::corpus::{Conversion, ConvertConfig, Duplicates, Variations, convert, is_current, quarantine};
+use crate::shard::{Manifest, Report};
 use argh::FromArgs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Convert game records (SGF files, folders and archives of them) into shards for training.
@@ -31,22 +33,74 @@ pub(super) struct ConvertArgs {
     /// fewest moves of a game worth learning from; the default is the profile's
     #[argh(option)]
     min_moves: Option<usize>,
+    /// which lines of a game are read: main, or all to their ends
+    #[argh(option, from_str_fn(variations))]
+    variations: Option<Variations>,
+    /// games that were there before, turned, mirrored or renamed: keep, or drop
+    #[argh(option, from_str_fn(duplicates))]
+    duplicates: Option<Duplicates>,
+    /// a key of [convert.repair] in the profile: komi_missing=refuse, superko=cut, illegal=prefix; as often as wanted
+    #[argh(option, arg_name = "key=value")]
+    repair: Vec<String>,
+    /// a key of [convert.filter] in the profile: boards=19, rank_min=6d, date_min=2015, result=counted; as often as wanted
+    #[argh(option, arg_name = "key=value")]
+    filter: Vec<String>,
+    /// copy each refused game here, with its reason beside it
+    #[argh(option, arg_name = "dir")]
+    quarantine: Option<PathBuf>,
+}
+
+fn variations(text: &str) -> std::result::Result<Variations, String> {
+    match text {
+        "main" => Ok(Variations::Main),
+        "all" => Ok(Variations::All),
+        _ => Err(format!("{text}, expected main or all")),
+    }
+}
+
+fn duplicates(text: &str) -> std::result::Result<Duplicates, String> {
+    match text {
+        "keep" => Ok(Duplicates::Keep),
+        "drop" => Ok(Duplicates::Drop),
+        _ => Err(format!("{text}, expected keep or drop")),
+    }
+}
+
+impl ConvertArgs {
+    /// The profile's settings with the options in their place.
+    fn config(&self, ctx: &Context) -> Result<ConvertConfig> {
+        let defaults = &ctx.profile.convert;
+        let mut config = ConvertConfig {
+            workers: self.workers.unwrap_or(defaults.workers.min(ctx.threads)),
+            min_moves: self.min_moves.unwrap_or(defaults.min_moves),
+            variations: self.variations.unwrap_or(defaults.variations),
+            duplicates: self.duplicates.unwrap_or(defaults.duplicates),
+            ..defaults.clone()
+        };
+        for assignment in &self.repair {
+            config.repair = set_key(&config.repair, assignment).map_err(|what| Error::call("--repair", what))?;
+        }
+        for assignment in &self.filter {
+            config.filter = set_key(&config.filter, assignment).map_err(|what| Error::call("--filter", what))?;
+        }
+        config.check().map_err(|bad| Error::call("convert", bad.what))?;
+        Ok(config)
+    }
 }
 
 pub(super) fn run(args: ConvertArgs, ctx: &Context) -> Result<()> {
     if args.paths.is_empty() {
         return Err(Error::call("convert", "no path of game records").hint("edgezero convert GAMES --out DIR"));
     }
-    let defaults = &ctx.profile.convert;
-    let config = ConvertConfig {
-        workers: args.workers.unwrap_or(defaults.workers.min(ctx.threads)),
-        min_moves: args.min_moves.unwrap_or(defaults.min_moves),
-        ..defaults.clone()
-    };
-    config.check().map_err(|bad| Error::call("convert", bad.what))?;
+    let config = args.config(ctx)?;
     let paths = given(&args.paths)?;
     let (manifest, seconds) = convert_with_progress(&paths, &args.out, &config, ctx)?;
-    summary(&args, &manifest, seconds)
+    summary(&args, &manifest, seconds)?;
+    if let Some(dir) = &args.quarantine {
+        let n_copies = quarantine(&args.out, dir, &ctx.stop)?;
+        outln!("{}: {n_copies} refused games with their reasons", dir.display())?;
+    }
+    Ok(())
 }
 
 /// The paths with the list on standard input in the place of `-`. Those of the command line must be there; what vanishes
@@ -111,10 +165,29 @@ fn summary(args: &ConvertArgs, manifest: &Manifest, seconds: f64) -> Result<()> 
     for (size, count) in &report.sizes {
         outln!("  {size}: {} games, {} positions", count.games, count.positions)?;
     }
-    if report.games_refused > 0 {
-        outln!("  refused: {}", report.games_refused)?;
-        for (reason, n) in &report.refused_by_reason {
-            outln!("    {n} {reason}")?;
+    account(report)
+}
+
+/// What became of all games, by kind.
+fn account(report: &Report) -> Result<()> {
+    let block = |name: &str, n: u64, kinds: &BTreeMap<String, u64>| -> Result<()> {
+        if n > 0 || !kinds.is_empty() {
+            outln!("  {name}: {n}")?;
+        }
+        kinds.iter().try_for_each(|(kind, n)| outln!("    {n} {kind}"))
+    };
+    block("refused", report.games_refused, &report.refused_by_reason)?;
+    block("not wanted", report.games_filtered, &report.filtered_by_reason)?;
+    if report.games_duplicate > 0 {
+        outln!("  duplicates: {}", report.games_duplicate)?;
+    }
+    if report.games_shared_opening > 0 {
+        outln!("  with the opening of an earlier game: {}", report.games_shared_opening)?;
+    }
+    if !report.repaired_by_kind.is_empty() {
+        outln!("  repaired, of the accepted:")?;
+        for (kind, n) in &report.repaired_by_kind {
+            outln!("    {n} {kind}")?;
         }
     }
     Ok(())

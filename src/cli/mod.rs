@@ -14,6 +14,7 @@ mod inspect;
 mod play;
 mod profiles;
 mod replay;
+mod stats;
 mod train;
 mod verify;
 
@@ -21,6 +22,7 @@ commands! {
     Replay(replay::ReplayArgs) = replay::run,
     Convert(convert::ConvertArgs) = convert::run,
     Inspect(inspect::InspectArgs) = inspect::run,
+    Stats(stats::StatsArgs) = stats::run,
     Verify(verify::VerifyArgs) = verify::run,
     Train(train::TrainArgs) = train::run,
     Gtp(gtp::GtpArgs) = gtp::run,

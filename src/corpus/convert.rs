@@ -1,9 +1,11 @@
 //! The conversion: one reader, many replayers, one writer.
 
-use super::config::ConvertConfig;
-use super::replay::{GamePositions, Replayer};
+use super::config::{ConvertConfig, Variations};
+use super::duplicate::Seen;
+use super::scribe::Scribe;
 use super::source::{Files, Found, Item as SourceItem, Reader, Survey, survey};
 use super::tally::{Tally, file_refusal, kind_of};
+use super::worker::{Judged, Worker};
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
@@ -137,9 +139,9 @@ enum Read {
 }
 
 /// What the writer gets.
-enum Done {
-    Game(GamePositions),
-    BadGame(String, Refusal),
+pub(super) enum Done {
+    Judged(Judged),
+    BadGame(&'static str, Refusal),
     BadFile(&'static str, Refusal),
 }
 
@@ -153,22 +155,26 @@ fn run(
     tick: &mut dyn FnMut(Progress),
 ) -> Result<Tally> {
     let files = Files::new(job.paths, job.out)?;
+    let seen = Seen::default();
     thread::scope(|scope| {
+        let seen = &seen;
         let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
         for _ in 0..plan.workers {
             let (to, jobs) = sync_channel(plan.queue_games);
             let (results, from) = sync_channel(plan.queue_games);
-            scope.spawn(move || work(job.config.min_moves, jobs, results));
+            scope.spawn(move || work(Worker::new(job.config, seen), jobs, results));
             to_workers.push(to);
             from_workers.push(from);
         }
+        let variations = job.config.variations;
         let reader = scope.spawn(move || {
             // Shards take a hundred times the room of their records: where they go is room for a temporary file.
             let beside = job.out.parent().filter(|dir| dir.is_dir()).unwrap_or(Path::new("."));
-            read(files, &Reader::new(&job.config.archive, beside.to_path_buf(), job.stop), &to_workers)
+            read(files, variations, &Reader::new(&job.config.archive, beside.to_path_buf(), job.stop), &to_workers)
         });
-        let mut tally = Tally::default();
-        let written = write(job, survey, from_workers, writer, &mut tally, tick);
+        let mut scribe = Scribe::new(writer, seen, job.config.duplicates);
+        let written = write(job, survey, from_workers, &mut scribe, tick);
+        let mut tally = scribe.tally;
         // Either all came through, or the queues are closed and everybody ends.
         let (n_files, n_skipped) = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         written?;
@@ -178,7 +184,7 @@ fn run(
 }
 
 /// Feeds the workers in turn; gives the numbers of files read and left alone.
-fn read(files: Files, reader: &Reader, to_workers: &[SyncSender<Item<Read>>]) -> (u64, u64) {
+fn read(files: Files, variations: Variations, reader: &Reader, to_workers: &[SyncSender<Item<Read>>]) -> (u64, u64) {
     let (mut n_files, mut n_skipped, mut bytes_done) = (0, 0, 0);
     let mut turn = (0..to_workers.len()).cycle();
     // Breaks when nobody listens any more.
@@ -197,7 +203,7 @@ fn read(files: Files, reader: &Reader, to_workers: &[SyncSender<Item<Read>>]) ->
         }
         SourceItem::Records { origin, bytes, source_bytes } => {
             n_files += 1;
-            let sent = read_games(&origin.into(), &bytes, |done_share, what| {
+            let sent = read_games(&origin.into(), &bytes, variations, |done_share, what| {
                 send(Item { bytes_done: bytes_done + (source_bytes as f64 * done_share) as u64, what })
             });
             bytes_done += source_bytes;
@@ -224,10 +230,15 @@ fn read(files: Files, reader: &Reader, to_workers: &[SyncSender<Item<Read>>]) ->
 const UNREADABLE_FOLDER: &str = "unreadable folder";
 
 /// Sends the games of one file, each with the share of the file before it.
-fn read_games(file: &Arc<str>, bytes: &[u8], mut send: impl FnMut(f64, Read) -> ControlFlow<()>) -> ControlFlow<()> {
+fn read_games(
+    file: &Arc<str>,
+    bytes: &[u8],
+    variations: Variations,
+    mut send: impl FnMut(f64, Read) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     // The line of a game tells how far a large collection is.
     let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as f64;
-    for game in sgf::games(bytes) {
+    for game in records(bytes, variations) {
         let (line, what) = match game {
             Ok(record) => (record.line, Read::Game(Arc::clone(file), Box::new(record))),
             Err(error) => (error.line, bad_game(file, &error)),
@@ -235,6 +246,17 @@ fn read_games(file: &Arc<str>, bytes: &[u8], mut send: impl FnMut(f64, Read) -> 
         send((f64::from(line.saturating_sub(1)) / n_lines).min(1.0), what)?;
     }
     ControlFlow::Continue(())
+}
+
+/// The lines of games that are asked for.
+fn records(
+    bytes: &[u8],
+    variations: Variations,
+) -> Box<dyn Iterator<Item = std::result::Result<GameRecord, sgf::GameError>> + '_> {
+    match variations {
+        Variations::Main => Box::new(sgf::games(bytes)),
+        Variations::All => Box::new(sgf::lines(bytes)),
+    }
 }
 
 fn bad_game(file: &str, error: &sgf::GameError) -> Read {
@@ -253,24 +275,11 @@ fn bad_game(file: &str, error: &sgf::GameError) -> Read {
 }
 
 /// Replays and encodes until the reader or the writer is gone.
-fn work(min_moves: usize, jobs: Receiver<Item<Read>>, results: SyncSender<Item<Done>>) {
-    let mut replayer = Replayer::new(min_moves);
+fn work(mut worker: Worker, jobs: Receiver<Item<Read>>, results: SyncSender<Item<Done>>) {
     for Item { bytes_done, what } in jobs {
         let what = match what {
-            Read::Game(file, record) => match replayer.positions(&record) {
-                Ok(positions) => Done::Game(positions),
-                Err(unfit) => {
-                    let refusal = Refusal {
-                        file: file.to_string(),
-                        game: record.game_idx.into(),
-                        line: unfit.line.into(),
-                        column: unfit.column.into(),
-                        reason: unfit.reason,
-                    };
-                    Done::BadGame(unfit.kind, refusal)
-                }
-            },
-            Read::BadGame(kind, refusal) => Done::BadGame(kind.to_string(), refusal),
+            Read::Game(file, record) => Done::Judged(worker.judge(&file, *record)),
+            Read::BadGame(kind, refusal) => Done::BadGame(kind, refusal),
             Read::BadFile(kind, refusal) => Done::BadFile(kind, refusal),
         };
         if results.send(Item { bytes_done, what }).is_err() {
@@ -284,8 +293,7 @@ fn write(
     job: &Conversion,
     survey: &Survey,
     from_workers: Vec<Receiver<Item<Done>>>,
-    writer: &mut DatasetWriter,
-    tally: &mut Tally,
+    scribe: &mut Scribe,
     tick: &mut dyn FnMut(Progress),
 ) -> Result<()> {
     for from in from_workers.iter().cycle() {
@@ -294,20 +302,14 @@ fn write(
         }
         // The worker whose turn it is has nothing more: neither have the others.
         let Ok(item) = from.recv() else { break };
-        match item.what {
-            Done::Game(mut game) => {
-                writer.push_game(game.size, game.hash, &mut game.records)?;
-                tally.accept(&game);
-            }
-            Done::BadGame(kind, refusal) => tally.refuse_game(kind, refusal),
-            Done::BadFile(kind, refusal) => tally.refuse_file(kind, refusal),
-        }
+        scribe.write(item.what)?;
+        let report = &scribe.tally.report;
         tick(Progress {
             bytes_done: item.bytes_done,
             bytes_total: survey.source.bytes,
-            games: tally.report.games_accepted,
-            refused: tally.report.games_refused,
-            positions: tally.report.positions,
+            games: report.games_accepted,
+            refused: report.games_refused,
+            positions: report.positions,
         });
     }
     Ok(())

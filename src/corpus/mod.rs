@@ -1,17 +1,33 @@
-//! Records in, shards out: a streaming conversion and its report.
+//! Records in, shards out: a streaming conversion and its account.
 //!
-//! Files are read and parsed in order by one thread, games replayed and encoded by many, and written in order by the
-//! caller's, so the bytes do not depend on the number of workers and memory does not grow with the corpus.
+//! Files are read and parsed in order by one thread, games judged, replayed and encoded by many, and written in order by
+//! the caller's, so the bytes do not depend on the number of workers and memory does not grow with the corpus (but for
+//! the 16 bytes by which a game is known again).
 //!
-//! Invariant: every position written was reached by legal moves or set up, and comes from a game that is legal as a whole.
+//! The way of a record: [`repair`] and [`filter`] say what is mended and what is wanted, `policy` does it in one pass,
+//! `replay` plays it, `outcome` reads its labels, `duplicate` knows it again, and [`ledger`] tells what became of it.
+//!
+//! Invariant: every position written was reached by legal moves or set up. Where a repair leaves a label in doubt, the
+//! label is masked.
 
 pub mod config;
 mod convert;
+mod duplicate;
+pub mod filter;
+pub mod ledger;
 mod outcome;
+mod policy;
+mod quarantine;
+pub mod repair;
 mod replay;
 mod rules;
+mod scribe;
 pub mod source;
+pub mod stats;
 mod tally;
+mod worker;
 
-pub use config::{ArchiveConfig, ConvertConfig};
+pub use config::{ArchiveConfig, ConvertConfig, Duplicates, Variations, Weight};
 pub use convert::{Conversion, Progress, convert, is_current};
+pub use ledger::{LedgerLine, Verdict};
+pub use quarantine::quarantine;

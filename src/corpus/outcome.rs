@@ -1,5 +1,6 @@
 //! What the end of a game tells about its positions.
 
+use super::policy::Trust;
 use crate::base::rng::rng;
 use crate::compute::packed::plane_words;
 use crate::go::playout::Fates;
@@ -17,6 +18,9 @@ const SCORE_TOLERANCE: f32 = 0.01;
 const PLAYOUTS: [usize; 2] = [16, 64];
 /// How much more often as its owner's a chain must end in random play to be alive: looked at in this order.
 const DEAD_SHARES: [f32; 3] = [0.0, -0.4, 0.4];
+
+/// Points by which a guess about komi, handicap or the end can be wrong: no komi of a real game is further from the usual one.
+const DOUBT_POINTS: f32 = 8.0;
 
 /// The outcome of one game.
 pub(super) struct GameOutcome {
@@ -55,8 +59,14 @@ impl GameOutcome {
 ///
 /// A forfeit decides nothing on the board, so it gives no value. A score is only what was counted. Who owned what is
 /// only told when the count of our own agrees with the recorded one: see [`final_areas`].
-pub(super) fn outcome_of(record: &GameRecord, end: &Game) -> GameOutcome {
+///
+/// What `trust` leaves in doubt is not told: a result in points only where that count agrees, or nothing at all.
+pub(super) fn outcome_of(record: &GameRecord, end: &Game, trust: Trust) -> GameOutcome {
     let result = record.result;
+    let label = label(result.winner, result.margin);
+    if trust == Trust::Never {
+        return GameOutcome { winner: None, score_white: None, areas: None, label };
+    }
     let winner = if result.margin == Some(Margin::Forfeit) { None } else { result.winner };
     let score_max = 2.0 * record.size.n_points() as f32 + end.white_bonus().abs();
     let score_white = match (winner, result.margin) {
@@ -67,7 +77,11 @@ pub(super) fn outcome_of(record: &GameRecord, end: &Game) -> GameOutcome {
     };
     let score_white = score_white.filter(|score| score.abs() <= score_max);
     let areas = score_white.and_then(|score| final_areas(end, score)).map(|owners| planes(&owners, end));
-    GameOutcome { winner, score_white, areas, label: label(result.winner, result.margin) }
+    if trust == Trust::IfCounted && areas.is_none() {
+        let winner = winner.filter(|_| score_white.is_none_or(|score| score.abs() > DOUBT_POINTS));
+        return GameOutcome { winner, score_white: None, areas, label };
+    }
+    GameOutcome { winner, score_white, areas, label }
 }
 
 /// The areas at the end of a game that two passes ended and that was counted as `score_white`.
@@ -147,15 +161,15 @@ fn label(winner: Option<Winner>, margin: Option<Margin>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::corpus::rules::{komi_of, rules_of};
+    use crate::corpus::rules::rules_of;
     use crate::sgf::{self, Step};
 
     /// A finished 5x5 game: Black two columns, White two columns and a dead black stone or none; the middle is shared.
     fn outcome(root: &str, dead: &str, tail: &str) -> GameOutcome {
         let text = format!("(;SZ[5]{root};AB[ba][bb][bc][bd][be]{dead}AW[da][db][dc][dd][de];{tail})");
         let record = sgf::games(text.as_bytes()).next().unwrap().unwrap();
-        let rules = rules_of(&record);
-        let mut game = Game::new(record.size, rules, komi_of(&record, &rules));
+        let rules = rules_of(&record).0;
+        let mut game = Game::new(record.size, rules, record.komi.unwrap_or(6.5));
         for step in &record.steps {
             match *step {
                 Step::Setup { point, stone } => game.set_stone(point, stone),
@@ -163,7 +177,7 @@ mod tests {
                 Step::Move { color, mv, .. } => game.play_record(color, mv).unwrap(),
             }
         }
-        outcome_of(&record, &game)
+        outcome_of(&record, &game, Trust::Full)
     }
 
     fn cells(plane: &[u32]) -> Vec<u32> {

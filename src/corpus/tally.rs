@@ -1,5 +1,6 @@
 //! Counting what becomes of every file and game.
 
+use super::repair::Repairs;
 use super::replay::GamePositions;
 use crate::go::Color;
 use crate::sgf::Reason;
@@ -17,8 +18,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn accept(&mut self, game: &GamePositions) {
+    pub(super) fn accept(&mut self, game: &GamePositions, repairs: Repairs) {
         let report = &mut self.report;
+        for repair in repairs.iter() {
+            *report.repaired_by_kind.entry(repair.name().to_string()).or_default() += 1;
+        }
         report.games += 1;
         report.games_accepted += 1;
         report.positions += game.n_positions;
@@ -30,6 +34,19 @@ impl Tally {
         let size: &mut SizeCount = report.sizes.entry(game.size.to_string()).or_default();
         size.games += 1;
         size.positions += game.n_positions;
+    }
+
+    /// A sound game that is not wanted.
+    pub(super) fn filter(&mut self, kind: &str) {
+        self.report.games += 1;
+        self.report.games_filtered += 1;
+        *self.report.filtered_by_reason.entry(kind.to_string()).or_default() += 1;
+    }
+
+    /// A game that was there before and is not written again.
+    pub(super) fn drop_duplicate(&mut self) {
+        self.report.games += 1;
+        self.report.games_duplicate += 1;
     }
 
     /// A game that was found and left out.
@@ -70,6 +87,7 @@ pub(super) fn kind_of(reason: &Reason) -> &'static str {
         Reason::OtherGame(_) => "another game than Go",
         Reason::BoardSize(_) => "board size",
         Reason::TooManyMoves => "too many moves",
+        Reason::TooManyLines => "too many variations",
         Reason::TooManyPoints => "too many points set up",
         Reason::BadSetup(_) => "bad point in the set-up",
         Reason::BadPoint(..) => "bad point",

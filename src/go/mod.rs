@@ -4,6 +4,7 @@
 
 pub mod board;
 pub mod game;
+pub mod handicap;
 pub mod ladder;
 pub mod life;
 pub mod playout;

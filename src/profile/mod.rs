@@ -134,11 +134,16 @@ fn line_of_key(text: &str, section: &str, key: &str) -> usize {
     for (line_idx, line) in text.lines().map(str::trim).enumerate() {
         if let Some(header) = line.strip_prefix('[') {
             current = header.split(']').next().unwrap_or("").trim();
-        } else if current == section && line.split('=').next().is_some_and(|k| k.trim() == key) {
+        } else if is_in(current, section) && line.split('=').next().is_some_and(|k| k.trim() == key) {
             return line_idx + 1;
         }
     }
     1
+}
+
+/// Whether a header is `[section]` or a table in it.
+fn is_in(header: &str, section: &str) -> bool {
+    header.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub struct Collection<'a> {
     /// The encoding that a byte order mark told.
     known: Option<&'static Encoding>,
     pos: usize,
+    /// Where the last game starts.
+    start: usize,
     n_games: u32,
     lines: Lines,
     read_again_bytes: usize,
@@ -52,6 +54,7 @@ impl<'a> Collection<'a> {
             bytes,
             known,
             pos: 0,
+            start: 0,
             n_games: 0,
             lines: Lines::START,
             read_again_bytes: 0,
@@ -80,7 +83,7 @@ impl<'a> Collection<'a> {
         let game_idx = self.n_games;
         self.n_games += 1;
         let (pairs, end, size, fault) = self.measure(start);
-        self.pos = end;
+        (self.start, self.pos) = (start, end);
         if let Some((at, reason)) = fault {
             let (line, column) = self.lines.seek(&self.bytes, at);
             return Some(Err(GameError { game_idx, line, column, reason }));
@@ -89,6 +92,11 @@ impl<'a> Collection<'a> {
         self.tree.read(&self.bytes, start, pairs, &size);
         let (tree, bytes) = (&self.tree, &self.bytes[..]);
         Some(Ok(Game { game_idx, line, column, tree, bytes, lines: self.lines, encoding: self.encoding }))
+    }
+
+    /// The text of the last game, as far as it could be read: of UTF-16 the same in UTF-8.
+    pub fn last_text(&self) -> &[u8] {
+        &self.bytes[self.start..self.pos]
     }
 
     /// Finds extent, size and encoding of the game at `start`, and its fault if it has one.

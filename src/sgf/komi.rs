@@ -20,8 +20,8 @@ pub(super) fn points(raw: &str, rules: Option<&str>) -> Option<f32> {
     (points.abs() <= KOMI_MAX).then_some(points as f32)
 }
 
-/// KM where it is a plain decimal number.
-pub(super) fn plain(raw: &str) -> Option<f64> {
+/// KM where it is a plain decimal number, as written.
+pub fn plain(raw: &str) -> Option<f64> {
     let digits = raw.strip_prefix(['+', '-']).unwrap_or(raw);
     decimal(digits).filter(|(_, rest)| rest.is_empty())?;
     raw.parse().ok().filter(|komi: &f64| komi.is_finite())

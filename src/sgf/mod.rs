@@ -13,13 +13,16 @@ pub mod replay;
 mod result;
 mod scan;
 mod tree;
+mod variations;
 mod write;
 
 pub use collection::{Collection, Game};
+pub use komi::plain as plain_komi;
 pub use record::{GameRecord, Step, games};
 pub use result::{GameResult, Margin, Winner};
 pub use scan::Name;
 pub use tree::Tree;
+pub use variations::lines;
 pub use write::write;
 
 use crate::base::Error;
@@ -31,6 +34,9 @@ pub use crate::base::limits::GAME_MOVES_MAX as MOVES_MAX;
 /// Most points that compressed lists (`AB[aa:ss]`) may set in one game: 45 whole boards. Few bytes stand for many
 /// points there, so this bounds the memory.
 pub const RECTANGLE_POINTS_MAX: usize = 16_384;
+
+/// Most nodes on all lines beside the main line of one game, counted for each line: a short file may hold many long lines.
+pub const LINE_NODES_MAX: usize = 200_000;
 
 /// Longest side of a board that SGF's letters can name, in points.
 pub const SGF_LEN_MAX: usize = 52;
@@ -98,6 +104,8 @@ pub enum Reason {
     BoardSize(String),
     /// A move with more than [`MOVES_MAX`] before it.
     TooManyMoves,
+    /// More than [`LINE_NODES_MAX`]; the lines before it are read.
+    TooManyLines,
     /// More than [`RECTANGLE_POINTS_MAX`].
     TooManyPoints,
     /// A set-up value that names no point.
@@ -125,6 +133,7 @@ impl fmt::Display for Reason {
             Reason::OtherGame(gm) => write!(f, "GM[{gm}] is not Go"),
             Reason::BoardSize(size) => write!(f, "board size {size}"),
             Reason::TooManyMoves => write!(f, "too many moves, at most {MOVES_MAX}"),
+            Reason::TooManyLines => write!(f, "too many variations, the rest is left out: at most {LINE_NODES_MAX} nodes"),
             Reason::TooManyPoints => write!(f, "too many points in compressed lists, at most {RECTANGLE_POINTS_MAX}"),
             Reason::BadSetup(value) => write!(f, "bad point {value} in the set-up"),
             Reason::BadPoint(number, value) => write!(f, "move {number}: bad point {value}"),

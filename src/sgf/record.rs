@@ -38,6 +38,20 @@ pub struct GameRecord {
     pub date: Option<String>,
     /// EV.
     pub event: Option<String>,
+    /// AP: the program or server that wrote the record.
+    pub application: Option<String>,
+    /// PC: where the game was played, often the server.
+    pub place: Option<String>,
+    /// TM: main time.
+    pub main_time: Option<String>,
+    /// OT: overtime; Fox's TC and TT are put in its form, as `3x30 byo-yomi`.
+    pub overtime: Option<String>,
+    /// Number of the node with the first stones set up: 0 is the root.
+    pub setup_node: Option<u32>,
+    /// Number of this line among those of its game, from 0: the main line.
+    pub line_idx: u32,
+    /// Moves at the start that an earlier line of the game has too.
+    pub n_shared: usize,
     /// The character set the text was read in, where it is not plain ASCII.
     pub charset: Option<String>,
 }
@@ -86,6 +100,13 @@ impl GameRecord {
             ranks: [None, None],
             date: None,
             event: None,
+            application: None,
+            place: None,
+            main_time: None,
+            overtime: None,
+            setup_node: None,
+            line_idx: 0,
+            n_shared: 0,
             charset: None,
         }
     }
@@ -106,8 +127,14 @@ impl GameRecord {
         let mut record = GameRecord::new(size);
         (record.game_idx, record.line, record.column) = (game.game_idx, game.line, game.column);
         record.read_root(game);
-        record.steps = read_steps(game, w, h)?;
+        record.read_line(game, game.tree.main_line())?;
         Ok(record)
+    }
+
+    /// Reads the steps along `nodes`, which lead from the root to somewhere.
+    pub(super) fn read_line(&mut self, game: &Game<'_>, nodes: impl Iterator<Item = usize>) -> Result<(), GameError> {
+        (self.steps, self.setup_node) = read_steps(game, nodes, self.size.w(), self.size.h())?;
+        Ok(())
     }
 
     fn read_root(&mut self, game: &Game<'_>) {
@@ -122,6 +149,10 @@ impl GameRecord {
         self.ranks = [text(b"BR"), text(b"WR")];
         self.date = text(b"DT");
         self.event = text(b"EV");
+        self.application = text(b"AP");
+        self.place = text(b"PC");
+        self.main_time = text(b"TM");
+        self.overtime = text(b"OT").or_else(|| Some(format!("{}x{} byo-yomi", text(b"TC")?, text(b"TT")?)));
         let names = [&self.players[0], &self.players[1], &self.ranks[0], &self.ranks[1], &self.date, &self.event];
         if names.iter().any(|n| n.as_ref().is_some_and(|n| !n.is_ascii())) {
             self.charset = Some(game.encoding.name().to_string());
@@ -174,12 +205,20 @@ pub(super) struct Place {
 }
 
 /// Tells the steps of the main line to `tell`, which ends it by an error. Memory: none.
-pub(super) fn main_line<F>(game: &Game<'_>, w: usize, h: usize, mut tell: F) -> Result<(), GameError>
+pub(super) fn main_line<F>(game: &Game<'_>, w: usize, h: usize, tell: F) -> Result<(), GameError>
+where
+    F: FnMut(Place, RawStep) -> Result<(), Reason>,
+{
+    line(game, game.tree.main_line(), w, h, tell)
+}
+
+/// The same for the line through `nodes`.
+fn line<F>(game: &Game<'_>, nodes: impl Iterator<Item = usize>, w: usize, h: usize, mut tell: F) -> Result<(), GameError>
 where
     F: FnMut(Place, RawStep) -> Result<(), Reason>,
 {
     let mut rectangle_points = 0;
-    for node_idx in game.tree.main_line() {
+    for node_idx in nodes {
         let mut tell = |at, step| tell(Place { node_idx, at }, step).map_err(|reason| game.error(at, reason));
         set_up(game, node_idx, (w, h), &mut rectangle_points, &mut tell)?;
         if let Some(value) = game.tree.first(node_idx, b"PL")
@@ -232,14 +271,21 @@ where
     first.map_or(Ok(()), |at| tell(at, RawStep::SetupDone))
 }
 
-fn read_steps(game: &Game<'_>, w: usize, h: usize) -> Result<Vec<Step>, GameError> {
+fn read_steps(
+    game: &Game<'_>,
+    nodes: impl Iterator<Item = usize>,
+    w: usize,
+    h: usize,
+) -> Result<(Vec<Step>, Option<u32>), GameError> {
     let mut steps = Vec::new();
+    let mut setup_node = None;
     let mut n_moves = 0;
     let mut lines = game.lines;
     let mut line_node = usize::MAX;
-    main_line(game, w, h, |Place { node_idx, at }, step| {
+    line(game, nodes, w, h, |Place { node_idx, at }, step| {
         match step {
-            RawStep::SetupNode | RawStep::SetupDone => {}
+            RawStep::SetupNode => setup_node = setup_node.or(u32::try_from(node_idx).ok()),
+            RawStep::SetupDone => {}
             RawStep::Setup { x, y, stone } => steps.push(Step::Setup { point: Point::new(x.into(), y.into()), stone }),
             RawStep::ToMove(color) => steps.push(Step::ToMove(color)),
             RawStep::Move { color, mv } => {
@@ -266,7 +312,7 @@ fn read_steps(game: &Game<'_>, w: usize, h: usize) -> Result<Vec<Step>, GameErro
         }
         Ok(())
     })?;
-    Ok(steps)
+    Ok((steps, setup_node))
 }
 
 fn color(value: &[u8]) -> Option<Color> {

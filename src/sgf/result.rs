@@ -51,6 +51,15 @@ impl GameResult {
         }
     }
 
+    /// Whether RE is in the standard form, in any case; a result in other words was understood by its meaning.
+    pub fn is_standard(text: &str) -> bool {
+        match plain(text.trim()) {
+            (Some(Winner::Draw), _) => true,
+            (Some(_), margin) => margin.is_some() || text.trim().ends_with('+'),
+            (None, _) => matches!(text.trim().to_ascii_lowercase().as_str(), "" | "?" | "void"),
+        }
+    }
+
     /// The result as RE writes it; `?` where the winner is unknown.
     pub fn text(&self) -> String {
         let letter = match self.winner {

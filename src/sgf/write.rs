@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// The record as an SGF file in UTF-8. `komi_raw` and `result_raw` come before the numbers, so that nothing is lost.
 ///
-/// Reading it gives the same record, but for lines, columns and the name of the character set. Text is kept in the
+/// Reading it gives the same record, but for lines, columns, the writing program and the name of the character set. Text is kept in the
 /// form reading gives it: trimmed, and without line breaks.
 pub fn write(game: &GameRecord) -> String {
     let mut out = String::with_capacity(256 + 8 * game.steps.len());
@@ -24,6 +24,9 @@ pub fn write(game: &GameRecord) -> String {
         ("WR", &game.ranks[1]),
         ("DT", &game.date),
         ("EV", &game.event),
+        ("PC", &game.place),
+        ("TM", &game.main_time),
+        ("OT", &game.overtime),
         ("RU", &game.rules),
         ("KM", &komi),
         ("HA", &handicap),
@@ -147,6 +150,7 @@ mod tests {
             record.steps = steps.into_iter().map(|(kind, i, color)| step_of(w, h, kind, i, color)).collect();
             record.players = [root.0, root.1];
             record.ranks = [root.2.clone(), None];
+            record.place = root.2.clone();
             record.event = root.2;
             record.rules = root.3;
             record.handicap = root.4;
@@ -171,6 +175,8 @@ mod tests {
     /// Without what depends on the place in a file.
     fn placeless(mut record: GameRecord) -> GameRecord {
         (record.line, record.column, record.charset) = (0, 0, None);
+        // Another program wrote it, and may lay out the nodes in another way.
+        (record.application, record.setup_node) = (None, None);
         (record.komi_raw, record.result_raw) = (None, None);
         for step in &mut record.steps {
             if let Step::Move { line, column, .. } = step {

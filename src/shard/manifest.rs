@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// Name of the manifest in a data set's folder.
 pub const MANIFEST_NAME: &str = "manifest.json";
+/// Name of the ledger in a data set's folder: one JSON object a line for each game that was read.
+pub const LEDGER_NAME: &str = "ledger.jsonl";
 /// What the manifest says it is, so that a foreign file of that name is told apart.
 const FORMAT: &str = "edgezero shards";
 /// Largest manifest read, in bytes: a thousand refusals take about 200 KB.
@@ -24,6 +26,20 @@ pub struct Manifest {
     pub report: Report,
     /// Its shard files, shortest array first.
     pub shards: Vec<ShardEntry>,
+    /// Its ledger, if it has one.
+    #[serde(default)]
+    pub ledger: Option<LedgerEntry>,
+}
+
+/// The ledger of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// Lines.
+    pub lines: u64,
+    /// File length.
+    pub bytes: u64,
+    /// CRC32C of the file.
+    pub crc: u32,
 }
 
 /// Where the games came from, so that a changed folder is told apart.
@@ -52,6 +68,15 @@ pub struct Report {
     pub games_accepted: u64,
     /// Games (or whole files) refused.
     pub games_refused: u64,
+    /// Sound games that were not wanted.
+    #[serde(default)]
+    pub games_filtered: u64,
+    /// Games that were there before, turned, mirrored or under other names; written again or not, as asked for.
+    #[serde(default)]
+    pub games_duplicate: u64,
+    /// Accepted games that share their opening with an earlier one.
+    #[serde(default)]
+    pub games_shared_opening: u64,
     /// Positions in the shards.
     pub positions: u64,
     /// Positions with a known value, score and ownership target.
@@ -62,6 +87,12 @@ pub struct Report {
     pub positions_ownership: u64,
     /// Refusals by kind.
     pub refused_by_reason: BTreeMap<String, u64>,
+    /// Games not wanted, by the filter that said so.
+    #[serde(default)]
+    pub filtered_by_reason: BTreeMap<String, u64>,
+    /// Accepted games by repair; one game may have several.
+    #[serde(default)]
+    pub repaired_by_kind: BTreeMap<String, u64>,
     /// Accepted games by how they ended.
     pub results: BTreeMap<String, u64>,
     /// Accepted games by board, as `19x19`.
@@ -114,7 +145,7 @@ pub struct ShardEntry {
 impl Manifest {
     /// The manifest of a new data set.
     pub fn new(source: Source, report: Report, shards: Vec<ShardEntry>) -> Manifest {
-        Manifest { format: FORMAT.to_string(), version: VERSION, source, report, shards }
+        Manifest { format: FORMAT.to_string(), version: VERSION, source, report, shards, ledger: None }
     }
 
     /// Reads `dir/manifest.json`.
@@ -173,7 +204,7 @@ fn describe_absence(dir: &Path) -> &'static str {
 pub(super) fn is_ours(name: &str) -> bool {
     let stem = name.strip_suffix(".part").unwrap_or(name);
     let shard = [".shard", ".new", ".games"].iter().any(|suffix| stem.ends_with(suffix)) && stem.starts_with("len");
-    shard || stem == MANIFEST_NAME
+    shard || stem == MANIFEST_NAME || stem == LEDGER_NAME
 }
 
 /// Whether the folder's manifest calls itself ours, of whatever version and however damaged.

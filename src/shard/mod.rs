@@ -21,7 +21,7 @@ mod writer;
 pub use dataset::Dataset;
 pub use inspect::{PositionView, ShardSummary, Summary};
 pub use layout::{GameEntry, GameHash};
-pub use manifest::{MANIFEST_NAME, Manifest, Refusal, Report, ShardEntry, SizeCount, Source};
+pub use manifest::{LEDGER_NAME, LedgerEntry, MANIFEST_NAME, Manifest, Refusal, Report, ShardEntry, SizeCount, Source};
 pub use reader::Shard;
 pub use record::{Ending, Outcome, Record, Target, append_record, set_ending};
 pub use sampler::{Sample, Sampler, Split};

@@ -1,7 +1,7 @@
 //! Writing a data set: streams records to disk in memory that does not grow with them.
 
 use super::layout::{GAME_BYTES, GameEntry, GameHash, HEADER_BYTES, HINT_AGAIN, Header, records_per_block, stride, u32_at};
-use super::manifest::{self, MANIFEST_NAME, Manifest, Report, ShardEntry, Source};
+use super::manifest::{self, LEDGER_NAME, LedgerEntry, MANIFEST_NAME, Manifest, Report, ShardEntry, Source};
 use crate::base::fs::{WholeFile, create_dir};
 use crate::base::limits::BOARD_LEN_MAX;
 use crate::base::{Error, Result};
@@ -22,6 +22,7 @@ enum Origin {
 pub struct DatasetWriter {
     dir: PathBuf,
     shards: [Option<ShardWriter>; BOARD_LEN_MAX + 1],
+    ledger: Option<(WholeFile, LedgerEntry)>,
     origin: Origin,
     /// Held so that two writers never share a folder.
     _lock: File,
@@ -51,7 +52,7 @@ impl DatasetWriter {
         if let Err(std::fs::TryLockError::WouldBlock) = lock.try_lock() {
             return Err(Error::new(dir.display(), "another edgezero convert is writing here").hint("wait for it to end"));
         }
-        Ok(DatasetWriter { dir: dir.to_path_buf(), shards: std::array::from_fn(|_| None), origin, _lock: lock })
+        Ok(DatasetWriter { dir: dir.to_path_buf(), shards: std::array::from_fn(|_| None), ledger: None, origin, _lock: lock })
     }
 
     /// Adds a game; `records` as [`super::append_record`] makes them. Their game number is filled in here.
@@ -62,6 +63,21 @@ impl DatasetWriter {
             empty => empty.insert(ShardWriter::create(&self.dir.join(format!("len{len}.new")), len)?),
         };
         shard.push_game(size, hash, records)
+    }
+
+    /// Adds a line, its end included, to the ledger, which appears together with the data set.
+    pub fn push_ledger(&mut self, line: &[u8]) -> Result<()> {
+        let (file, entry) = match &mut self.ledger {
+            Some(ledger) => ledger,
+            empty => {
+                let file = WholeFile::create(&self.dir.join(LEDGER_NAME))?;
+                empty.insert((file, LedgerEntry { lines: 0, bytes: 0, crc: 0 }))
+            }
+        };
+        entry.lines += 1;
+        entry.bytes += line.len() as u64;
+        entry.crc = crc32c::crc32c_append(entry.crc, line);
+        file.write(line)
     }
 
     /// Completes the data set: from here on readers see it, and what it replaces is gone.
@@ -77,7 +93,12 @@ impl DatasetWriter {
             let path = self.dir.join(&entry.file);
             std::fs::rename(&made, &path).map_err(|e| Error::io(&path, &e))?;
         }
-        let manifest = Manifest::new(source, report, entries);
+        let mut manifest = Manifest::new(source, report, entries);
+        if let Some((file, entry)) = self.ledger.take() {
+            // A stop between here and the manifest leaves a ledger of other shards; its checksum in the manifest tells.
+            file.commit()?;
+            manifest.ledger = Some(entry);
+        }
         manifest.write(&self.dir)?;
         self.remove_leftovers(&manifest);
         Ok(manifest)
@@ -88,7 +109,8 @@ impl DatasetWriter {
         let Ok(entries) = std::fs::read_dir(&self.dir) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let in_use = name == MANIFEST_NAME || manifest.shards.iter().any(|s| s.file == name);
+            let is_ledger = name == LEDGER_NAME && manifest.ledger.is_some();
+            let in_use = is_ledger || name == MANIFEST_NAME || manifest.shards.iter().any(|s| s.file == name);
             if !in_use && manifest::is_ours(&name) && std::fs::remove_file(entry.path()).is_err() {
                 log::warn!("{}: left over, could not be removed", entry.path().display());
             }
@@ -99,6 +121,7 @@ impl DatasetWriter {
 impl Drop for DatasetWriter {
     fn drop(&mut self) {
         self.shards.fill_with(|| None);
+        self.ledger = None;
         if self.origin == Origin::Made {
             // Fails, as it should, when the data set is in it.
             let _ = std::fs::remove_dir(&self.dir);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Changes whenever the same records would give other shards, so that old shards are made anew.
-const CONVERTER_VERSION: u32 = 3;
+const CONVERTER_VERSION: u32 = 4;
 /// Deepest folder below a given one; deeper ones are a loop or an accident.
 const DEPTH_MAX: usize = 64;
 
@@ -179,6 +179,12 @@ pub(in super::super) struct Survey {
     pub archive_bytes: u64,
 }
 
+/// Everything of a config that the shards depend on.
+fn identity_of(config: &ConvertConfig) -> String {
+    let config = ConvertConfig { workers: 1, queue_games: 1, ..config.clone() };
+    serde_json::to_string(&config).expect("plain numbers and words")
+}
+
 /// Looks at name, size and modification time of every file of records and every archive.
 ///
 /// # Errors
@@ -186,7 +192,7 @@ pub(in super::super) struct Survey {
 pub(in super::super) fn survey(paths: &[PathBuf], out: &Path, config: &ConvertConfig) -> Result<Survey> {
     let mut hash = Sha256::new();
     hash.update(CONVERTER_VERSION.to_le_bytes());
-    hash.update((config.min_moves as u64).to_le_bytes());
+    hash.update(identity_of(config).as_bytes());
     let (mut n_files, mut bytes, mut bytes_max, mut archive_bytes) = (0, 0, 0, 0);
     for found in Files::new(paths, out)? {
         let Found::File(entry) = found else { continue };
@@ -273,7 +279,7 @@ mod tests {
     #[test]
     fn identity_follows_names_sizes_and_times() {
         let dir = TempDir::new("identity");
-        let config = ConvertConfig { workers: 1, queue_games: 1, min_moves: 1, archive: ArchiveConfig::default() };
+        let config = ConvertConfig::default();
         let look = |config: &ConvertConfig| survey(std::slice::from_ref(&dir.0), &dir.0.join("out"), config).unwrap().source;
         fs::write(dir.0.join("a.sgf"), "(;)").unwrap();
         let first = look(&config);

@@ -1,8 +1,9 @@
 //! The commands and what they say.
 
-use super::{Reply, handicap};
+use super::Reply;
 use crate::base::fs::read_limited;
 use crate::base::{Error, Result};
+use crate::go::handicap;
 use crate::go::{Color, Move, Point, PointSet, Rules, Size};
 use crate::opponent::clock::{TimeLeft, TimeSettings};
 use crate::opponent::session::{Answer, Session};

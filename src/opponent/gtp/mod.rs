@@ -5,7 +5,6 @@
 //! followed by an empty line.
 
 mod commands;
-mod handicap;
 mod lines;
 
 pub use lines::{Line, Lines};

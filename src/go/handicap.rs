@@ -1,14 +1,14 @@
 //! Where handicap stones go by custom (GTP 2, section 4.1.1).
 
-use crate::go::{Point, Size};
+use super::point::{Point, Size};
 
 /// The stones of a fixed handicap of `n`, 2 to 9, in the order in which they are added; none where custom has no places for it.
-pub(super) fn fixed(size: Size, n: usize) -> Option<Vec<Point>> {
+pub fn fixed(size: Size, n: usize) -> Option<Vec<Point>> {
     (2..=most(size)).contains(&n).then(|| places(size, n))
 }
 
 /// The largest fixed handicap on a board.
-pub(super) fn most(size: Size) -> usize {
+pub fn most(size: Size) -> usize {
     let (short, odd) = (size.w().min(size.h()), size.w() % 2 == 1 && size.h() % 2 == 1);
     match short {
         0..7 => 0,
