@@ -5,7 +5,7 @@ mod common;
 use common::TempDir;
 use edgezero::base::signal::Stop;
 use edgezero::corpus::source::{Files, Found, Item, Reader};
-use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, convert};
+use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Duplicates, convert};
 use edgezero::shard::Report;
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,7 +59,7 @@ fn told(path: &Path, limits: &ArchiveConfig) -> Vec<String> {
 
 fn convert_ok(paths: &[&Path], out: &Path, archive: ArchiveConfig) -> (Report, BTreeMap<String, Vec<u8>>) {
     let paths: Vec<PathBuf> = paths.iter().map(|p| p.to_path_buf()).collect();
-    let config = ConvertConfig { workers: 2, queue_games: 3, min_moves: 1, archive };
+    let config = ConvertConfig { workers: 2, queue_games: 3, duplicates: Duplicates::Keep, archive, ..ConvertConfig::default() };
     let job = Conversion { paths: &paths, out, config: &config, ram_budget_bytes: 1 << 30, stop: &Stop::default() };
     let report = convert(&job, &mut |_| ()).unwrap().report;
     let shards = fs::read_dir(out).unwrap().map(|e| e.unwrap()).filter(|e| e.path().extension().is_some_and(|e| e == "shard"));
