@@ -350,7 +350,7 @@ fn lists_links_and_odd_names() {
     list.extend_from_slice(b"/none/vanished.sgf\0");
     let out = dir.path().join("listed");
     let mut child = Command::new(env!("CARGO_BIN_EXE_edgezero"))
-        .args(["convert", "-", "--min-moves", "1", "--out", out.to_str().unwrap()])
+        .args(["convert", "-", "--min-moves", "1", "--duplicates", "keep", "--out", out.to_str().unwrap()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
