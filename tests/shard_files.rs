@@ -8,7 +8,7 @@ use edgezero::base::signal::Stop;
 use edgezero::compute::packed::{self, MOVE_NONE, MOVE_PASS, plane_words, row_bytes};
 use edgezero::go::{Color, Size};
 use edgezero::shard::{
-    Dataset, DatasetWriter, GameHash, MANIFEST_NAME, Outcome, Report, Source, Split, Target, append_record, layout, verify,
+    Dataset, DatasetWriter, GameHash, Group, MANIFEST_NAME, Outcome, Report, Source, Split, Target, append_record, layout, verify,
 };
 use proptest::prelude::*;
 use rand::Rng as _;
@@ -91,6 +91,12 @@ fn write_game(writer: &mut DatasetWriter, size: Size, game: u64, positions: &[Ma
     writer.push_game(size, GameHash(hash), &mut records).unwrap();
 }
 
+/// Completes a data set of one group.
+fn finish(mut writer: DatasetWriter) {
+    let group = writer.end_group(Group::default()).unwrap();
+    writer.finish(Source::default(), Report::default(), vec![group]).unwrap();
+}
+
 /// A data set of made-up games; gives them back in order.
 fn write_dataset(dir: &Path, seed: u64, games: &[((usize, usize), usize)]) -> Vec<(Size, Vec<Made>)> {
     let mut writer = DatasetWriter::create(dir).unwrap();
@@ -102,7 +108,7 @@ fn write_dataset(dir: &Path, seed: u64, games: &[((usize, usize), usize)]) -> Ve
         write_game(&mut writer, size, i as u64, &positions);
         all.push((size, positions));
     }
-    writer.finish(Source::default(), Report::default()).unwrap();
+    finish(writer);
     all
 }
 
@@ -187,7 +193,7 @@ fn damage_in_a_block_is_found_when_it_is_touched() {
     bytes[second + 700] ^= 4;
     fs::write(&path, &bytes).unwrap();
     let dataset = Dataset::open(dir.path()).unwrap();
-    let shard = dataset.shard(19).unwrap();
+    let shard = &dataset.shards_of(19)[0];
     assert!(shard.record(per_block as u64 - 1).is_ok());
     let err = shard.record(per_block as u64 + 9).err().unwrap().to_string();
     assert!(err.contains(&format!("@ byte {second}: block 1 has checksum")), "{err}");
@@ -230,7 +236,7 @@ fn verify_names_the_record_that_breaks_an_invariant() {
         records[at] = byte;
         let mut writer = DatasetWriter::create(dir.path()).unwrap();
         writer.push_game(size, GameHash([0; 16]), &mut records).unwrap();
-        writer.finish(Source::default(), Report::default()).unwrap();
+        finish(writer);
         let err = check(dir.path()).unwrap_err();
         assert!(err.contains("position 0: ") && err.contains(complaint), "byte {at}: {err}");
     }

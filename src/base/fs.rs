@@ -73,6 +73,22 @@ pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| Error::io(path, &e))
 }
 
+/// A path on one line: control characters and bytes that are no UTF-8 as escapes, everything else as it is.
+pub fn shown(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io(path, &e))
@@ -90,6 +106,14 @@ fn sync_parent(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn paths_are_shown_on_one_line() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"a/\xff\xe5\x9b\xb2 \n\x1b[2J.sgf"));
+        assert_eq!(shown(path), "a/\\xff\u{56f2} \\n\\u{1b}[2J.sgf");
+    }
 
     #[test]
     fn whole_or_not_at_all() {

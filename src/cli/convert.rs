@@ -4,14 +4,13 @@ use super::Context;
 use super::out::outln;
 use super::progress::Progress;
 use crate::base::{Error, Result};
-use crate::corpus::{Conversion, ConvertConfig, convert, is_current};
-use crate::shard::Manifest;
+use crate::corpus::{Conversion, ConvertConfig, Converted, convert};
 use argh::FromArgs;
 use std::path::{Path, PathBuf};
 
 /// Convert game records (SGF files, folders of them) into shards for training.
 ///
-/// The shards are the same for any number of workers. A broken or illegal game costs that game alone and is told in
+/// A second run converts only what changed. The shards are the same for any number of workers. A broken or illegal game costs that game alone and is told in
 /// manifest.json; -v tells each one.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "convert")]
@@ -19,7 +18,7 @@ pub(super) struct ConvertArgs {
     /// files and folders; in folders, all .sgf files below
     #[argh(positional, arg_name = "path")]
     paths: Vec<PathBuf>,
-    /// folder of the shards: new, empty, or older shards, which are replaced
+    /// folder of the shards: new, empty, or older shards, which are brought up to date
     #[argh(option)]
     out: PathBuf,
     /// threads that replay and encode; the default is the profile's, as far as the cores are there
@@ -41,21 +40,23 @@ pub(super) fn run(args: ConvertArgs, ctx: &Context) -> Result<()> {
         ..defaults.clone()
     };
     config.check().map_err(|bad| Error::call("convert", bad.what))?;
-    let (manifest, seconds) = convert_with_progress(&args.paths, &args.out, &config, ctx)?;
-    summary(&args, &manifest, seconds)
+    let (converted, seconds) = convert_with_progress(&args.paths, &args.out, &config, ctx)?;
+    summary(&args, &converted, seconds)
 }
 
-/// Makes the shards in `out` anew unless they are of just these records; says what it does.
+/// Brings the shards in `out` up to date with these records; says what it does.
 pub(super) fn refresh(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<()> {
-    if is_current(paths, out, config)? {
-        log::info!("shards: {} is up to date", out.display());
+    let (converted, seconds) = convert_with_progress(paths, out, config, ctx)?;
+    let report = &converted.manifest.report;
+    if converted.groups_made == 0 {
+        log::info!("shards: {} is up to date: positions={} games={}", out.display(), report.positions, report.games_accepted);
         return Ok(());
     }
-    let (manifest, seconds) = convert_with_progress(paths, out, config, ctx)?;
-    let report = &manifest.report;
     log::info!(
-        "shards: {} positions={} games={} refused={} seconds={seconds:.1}",
+        "shards: {} groups_made={} groups_kept={} positions={} games={} refused={} seconds={seconds:.1}",
         out.display(),
+        converted.groups_made,
+        converted.groups_kept,
         report.positions,
         report.games_accepted,
         report.games_refused
@@ -63,16 +64,17 @@ pub(super) fn refresh(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx
     Ok(())
 }
 
-fn convert_with_progress(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<(Manifest, f64)> {
+fn convert_with_progress(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<(Converted, f64)> {
     let job = Conversion { paths, out, config, ram_budget_bytes: ctx.profile.ram_budget_bytes(), stop: &ctx.stop };
     let mut progress = Progress::new("convert");
-    let manifest = convert(&job, &mut |p| {
+    let converted = convert(&job, &mut |p| {
         progress.show(p.bytes_done, p.bytes_total, &[("games", p.games), ("positions", p.positions)]);
     })?;
-    Ok((manifest, progress.finish()))
+    Ok((converted, progress.finish()))
 }
 
-fn summary(args: &ConvertArgs, manifest: &Manifest, seconds: f64) -> Result<()> {
+fn summary(args: &ConvertArgs, converted: &Converted, seconds: f64) -> Result<()> {
+    let manifest = &converted.manifest;
     let report = &manifest.report;
     let bytes: u64 = manifest.shards.iter().map(|shard| shard.bytes).sum();
     outln!(
@@ -83,8 +85,16 @@ fn summary(args: &ConvertArgs, manifest: &Manifest, seconds: f64) -> Result<()> 
         bytes as f64 / 1e6,
         report.positions as f64 / seconds.max(1e-9)
     )?;
+    match (converted.groups_made, converted.groups_kept) {
+        (_, 0) => {}
+        (0, _) => outln!("  up to date: nothing was converted")?,
+        (made, kept) => outln!("  {made} groups of files converted, {kept} did not change")?,
+    }
     for (size, count) in &report.sizes {
         outln!("  {size}: {} games, {} positions", count.games, count.positions)?;
+    }
+    if report.duplicates > 0 {
+        outln!("  duplicates left out: {}", report.duplicates)?;
     }
     if report.games_refused > 0 {
         outln!("  refused: {}", report.games_refused)?;

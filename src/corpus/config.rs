@@ -3,6 +3,17 @@
 use crate::base::config::{BadValue, within};
 use serde::{Deserialize, Serialize};
 
+/// What becomes of a game whose moves an earlier one has, turned and mirrored copies included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// The first game, in the order of the sources, stays; the others are counted.
+    #[default]
+    Drop,
+    /// All stay; memory does not grow with the number of games.
+    Keep,
+}
+
 /// What `edgezero convert` does where its flags do not say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,6 +24,9 @@ pub struct ConvertConfig {
     pub queue_games: usize,
     /// Fewest moves of a game worth learning from.
     pub min_moves: usize,
+    /// What becomes of games that are there already.
+    #[serde(default)]
+    pub duplicates: Duplicates,
 }
 
 impl ConvertConfig {

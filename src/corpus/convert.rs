@@ -1,15 +1,21 @@
 //! The conversion: one reader, many replayers, one writer.
 
 use super::config::ConvertConfig;
-use super::files::{Files, Found, Survey, survey};
+use super::files::Found;
+use super::groups::{PlannedGroup, Survey, survey};
+use super::known::{Known, Verdict};
+use super::listing::{Listed, Listing, ListingReader};
 use super::replay::{GamePositions, Replayer};
 use super::tally::{Tally, file_refusal, kind_of};
-use crate::base::fs::read_limited;
+use crate::base::error::Fault;
+use crate::base::fs::{read_limited, shown};
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::sgf::{self, GameRecord};
-use crate::shard::{DatasetWriter, Manifest, Refusal};
+use crate::shard::{
+    Completeness, Dataset, DatasetWriter, Group, GroupEntry, LISTING_NAME, Manifest, Refusal, Report, Unfinished,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -44,44 +50,85 @@ pub struct Progress {
     pub positions: u64,
 }
 
-/// Converts; `tick` gets the progress after each game. Gives the manifest of the finished data set.
+/// A data set that is up to date.
+#[derive(Debug)]
+pub struct Converted {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Groups of sources that were converted by this run.
+    pub groups_made: usize,
+    /// Groups whose shards were there and were left untouched.
+    pub groups_kept: usize,
+}
+
+/// Converts what changed since the last time; `tick` gets the progress after each game. The folder then holds what a
+/// conversion of all sources into a new folder would give.
 ///
 /// # Errors
 /// Paths that are not there, an output folder that holds something else, no usable game at all, a full disk,
 /// [`Error::stopped`]. Broken records are no errors: they are counted and told in the manifest.
-pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Manifest> {
+pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Converted> {
+    DatasetWriter::check_folder(job.out)?;
+    let survey = surveyed(job, None)?;
+    if let Some(manifest) = current(job.out, &survey) {
+        let report = &manifest.report;
+        tick(Progress {
+            games: report.games_accepted,
+            refused: report.games_refused,
+            positions: report.positions,
+            ..Progress::default()
+        });
+        return Ok(Converted { groups_made: 0, groups_kept: manifest.groups.len(), manifest });
+    }
     let mut writer = DatasetWriter::create(job.out)?;
-    let survey = survey(job.paths, job.out, job.config)?;
+    let mut listing = Listing::create(&job.out.join(LISTING_NAME))?;
+    // Once more, so that what is written down is what is read.
+    let survey = surveyed(job, Some(&mut listing))?;
+    let plan = Plan::new(job, &survey)?;
+    let mut making = Making::new(job, &plan, &survey, &mut writer, tick)?;
+    let made = making.run(listing.finish()?);
+    let (groups_made, entries) = (
+        making.n_made,
+        made.inspect_err(|e| {
+            if e.fault() == Fault::Stopped {
+                writer.on_drop(Unfinished::Keep);
+            }
+        })?,
+    );
+    finish(job, survey, writer, entries).map(|manifest| {
+        let groups_kept = manifest.groups.len() - groups_made.min(manifest.groups.len());
+        Converted { groups_made, groups_kept, manifest }
+    })
+}
+
+fn surveyed(job: &Conversion, listing: Option<&mut Listing>) -> Result<Survey> {
+    let survey = survey(job.paths, job.out, job.config, listing)?;
     if survey.source.n_files == 0 {
         let places: Vec<String> = job.paths.iter().map(|path| path.display().to_string()).collect();
         return Err(Error::new(places.join(", "), "no game records (.sgf)").hint("a folder with .sgf files in it or below"));
     }
-    let plan = Plan::new(job, &survey)?;
-    log::info!(
-        "convert: {} files, {:.1} MB; {} workers, {} games queued each, about {} MB of memory",
-        survey.source.n_files,
-        survey.source.bytes as f64 / 1e6,
-        plan.workers,
-        plan.queue_games,
-        plan.bytes >> 20
-    );
-    let tally = run(job, &plan, &survey, &mut writer, tick)?;
-    if tally.report.games_accepted == 0 {
-        let reasons = tally.report.refused_by_reason.iter().map(|(reason, n)| format!("{n} {reason}"));
-        let reasons = reasons.collect::<Vec<_>>().join(", ");
-        let what = format!("no usable game in {} files; refused: {reasons}", tally.report.files);
-        return Err(Error::new(job.out.display(), what).hint("-v, which tells each refusal"));
-    }
-    writer.finish(survey.source, tally.report)
+    Ok(survey)
 }
 
-/// Whether `out` holds shards of just these records, so that there is nothing to convert.
-///
-/// # Errors
-/// Paths that are not there.
-pub fn is_current(paths: &[PathBuf], out: &Path, config: &ConvertConfig) -> Result<bool> {
-    let source = survey(paths, out, config)?.source;
-    Ok(Manifest::read(out).is_ok_and(|manifest| manifest.source == source))
+/// The manifest of `out` if its shards are there and are of just these sources.
+fn current(out: &Path, survey: &Survey) -> Option<Manifest> {
+    let dataset = Dataset::open(out).ok()?;
+    let manifest = dataset.manifest();
+    let same = manifest.source == survey.source && manifest.report.files_skipped == survey.n_skipped;
+    let whole = manifest.groups.iter().all(|group| group.completeness == Completeness::Whole);
+    (same && whole).then(|| manifest.clone())
+}
+
+fn finish(job: &Conversion, survey: Survey, writer: DatasetWriter, entries: Vec<GroupEntry>) -> Result<Manifest> {
+    let totals = Report { files_skipped: survey.n_skipped, ..Report::default() };
+    let report = writer.report(&totals, &entries)?;
+    if report.games_accepted == 0 {
+        let reasons = report.refused_by_reason.iter().map(|(reason, n)| format!("{n} {reason}"));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        let what = format!("no usable game in {} files; refused: {reasons}", report.files);
+        return Err(Error::new(job.out.display(), what).hint("-v, which tells each refusal"));
+    }
+    writer.finish(survey.source, totals, entries)
 }
 
 /// What a run will use.
@@ -120,6 +167,170 @@ impl Plan {
     }
 }
 
+/// A conversion at work: which groups are done, which games are known.
+struct Making<'a> {
+    job: &'a Conversion<'a>,
+    plan: &'a Plan,
+    survey: &'a Survey,
+    writer: &'a mut DatasetWriter,
+    tick: &'a mut dyn FnMut(Progress),
+    known: Known,
+    /// The group files that stand, by group.
+    entries: Vec<Option<GroupEntry>>,
+    progress: Progress,
+    n_made: usize,
+}
+
+impl<'a> Making<'a> {
+    /// Finds the groups that are there already.
+    fn new(
+        job: &'a Conversion<'a>,
+        plan: &'a Plan,
+        survey: &'a Survey,
+        writer: &'a mut DatasetWriter,
+        tick: &'a mut dyn FnMut(Progress),
+    ) -> Result<Making<'a>> {
+        let mut there = writer.finished_groups();
+        let (mut known, mut progress) = (Known::new(job.config.duplicates), Progress::default());
+        let mut entries = Vec::with_capacity(survey.groups.len());
+        for (i, planned) in survey.groups.iter().enumerate() {
+            let entry = there.remove(&planned.key.to_string());
+            match &entry {
+                Some(entry) => {
+                    let group = Group::read(job.out, &entry.file)?;
+                    known.learn(i as u32, &group, job.out)?;
+                    progress.add(&group.report);
+                }
+                None => progress.bytes_total += planned.bytes,
+            }
+            entries.push(entry);
+        }
+        let n_there = entries.iter().flatten().count();
+        log::info!(
+            "convert: {} files in {} groups, {n_there} of them done; {:.1} MB to read; {} workers, {} games queued each, about {} MB of memory",
+            survey.source.n_files,
+            entries.len(),
+            progress.bytes_total as f64 / 1e6,
+            plan.workers,
+            plan.queue_games,
+            plan.bytes >> 20
+        );
+        Ok(Making { job, plan, survey, writer, tick, known, entries, progress, n_made: 0 })
+    }
+
+    /// Makes the groups that are missing, and then those that dropped games for groups that have changed.
+    fn run(&mut self, mut listing: ListingReader) -> Result<Vec<GroupEntry>> {
+        let mut kept: Vec<usize> = (0..self.entries.len()).filter(|&i| self.entries[i].is_some()).collect();
+        (self.tick)(self.progress);
+        loop {
+            let missing: Vec<(usize, PlannedGroup)> = self.missing().collect();
+            if missing.is_empty() {
+                return Ok(self.entries.iter().flatten().cloned().collect());
+            }
+            self.make(&missing, &mut listing)?;
+            // All games are known now, so what is made in a second round stands.
+            for i in std::mem::take(&mut kept) {
+                let Some(entry) = &self.entries[i] else { continue };
+                let group = Group::read(self.job.out, &entry.file)?;
+                if !self.known.agrees(i as u32, &group, self.job.out)? {
+                    self.entries[i] = None;
+                    self.progress.subtract(&group.report);
+                    self.progress.bytes_total += self.survey.groups[i].bytes;
+                }
+            }
+        }
+    }
+
+    fn missing(&self) -> impl Iterator<Item = (usize, PlannedGroup)> {
+        let missing = (0..self.entries.len()).filter(|&i| self.entries[i].is_none());
+        missing.map(|i| (i, self.survey.groups[i]))
+    }
+
+    /// Reads, replays and writes. Item `i` goes through worker `i % n` both ways, over queues of fixed length: so the
+    /// writer meets the items in their order without a buffer to sort them.
+    fn make(&mut self, groups: &[(usize, PlannedGroup)], listing: &mut ListingReader) -> Result<()> {
+        let bytes_before = self.progress.bytes_done;
+        thread::scope(|scope| {
+            let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
+            for _ in 0..self.plan.workers {
+                let (to, jobs) = sync_channel(self.plan.queue_games);
+                let (results, from) = sync_channel(self.plan.queue_games);
+                let min_moves = self.job.config.min_moves;
+                scope.spawn(move || work(min_moves, jobs, results));
+                to_workers.push(to);
+                from_workers.push(from);
+            }
+            let reader = scope.spawn(move || read(groups, listing, bytes_before, &to_workers));
+            let written = self.write(from_workers);
+            // Either all came through, or the queues are closed and everybody ends.
+            let all_read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            written.and(all_read)
+        })
+    }
+
+    /// Writes in the order of reading.
+    fn write(&mut self, from_workers: Vec<Receiver<Item<Done>>>) -> Result<()> {
+        let mut tally = Tally::default();
+        let mut dropped = Vec::new();
+        let mut group_idx = 0;
+        for from in from_workers.iter().cycle() {
+            if self.job.stop.requested() {
+                return Err(Error::stopped(self.job.out.display(), "stopped; what was there is there, the next run goes on"));
+            }
+            // The worker whose turn it is has nothing more: neither have the others.
+            let Ok(item) = from.recv() else { break };
+            let before = [tally.report.games_accepted, tally.report.games_refused, tally.report.positions];
+            match item.what {
+                Done::Begin(i) => group_idx = i,
+                Done::Game(mut game) => match self.known.judge(group_idx as u32, game.hash) {
+                    Verdict::First => {
+                        self.writer.push_game(game.size, game.hash, &mut game.records)?;
+                        tally.accept(&game);
+                    }
+                    Verdict::Repeated => tally.drop_duplicate(),
+                    Verdict::Earlier => {
+                        dropped.push(game.hash.to_string());
+                        tally.drop_duplicate();
+                    }
+                },
+                Done::BadGame(kind, refusal) => tally.refuse_game(kind, refusal),
+                Done::BadFile(kind, refusal) => tally.refuse_file(kind, refusal),
+                Done::End(n_files, completeness) => {
+                    let mut report = std::mem::take(&mut tally).report;
+                    report.files = n_files;
+                    let key = self.survey.groups[group_idx].key.to_string();
+                    let group = Group { key, completeness, report, dropped: std::mem::take(&mut dropped), shards: Vec::new() };
+                    self.entries[group_idx] = Some(self.writer.end_group(group)?);
+                    self.known.end_group();
+                    self.n_made += 1;
+                    continue;
+                }
+            }
+            let report = &tally.report;
+            self.progress.games += report.games_accepted - before[0];
+            self.progress.refused += report.games_refused - before[1];
+            self.progress.positions += report.positions - before[2];
+            self.progress.bytes_done = item.bytes_done;
+            (self.tick)(self.progress);
+        }
+        Ok(())
+    }
+}
+
+impl Progress {
+    fn add(&mut self, report: &Report) {
+        self.games += report.games_accepted;
+        self.refused += report.games_refused;
+        self.positions += report.positions;
+    }
+
+    fn subtract(&mut self, report: &Report) {
+        self.games -= report.games_accepted;
+        self.refused -= report.games_refused;
+        self.positions -= report.positions;
+    }
+}
+
 /// A game or a failure on its way, in the order of the files.
 struct Item<T> {
     /// Bytes of records before it, about.
@@ -129,99 +340,117 @@ struct Item<T> {
 
 /// What the reader finds.
 enum Read {
+    /// The group that the next items are of.
+    Begin(usize),
     /// A record and its file.
     Game(Arc<str>, Box<GameRecord>),
     /// Kind, to be counted, and the whole story.
     BadGame(&'static str, Refusal),
     BadFile(&'static str, Refusal),
+    /// The group is complete: files read, and whether all could be.
+    End(u64, Completeness),
 }
 
 /// What the writer gets.
 enum Done {
+    Begin(usize),
     Game(GamePositions),
     BadGame(String, Refusal),
     BadFile(&'static str, Refusal),
+    End(u64, Completeness),
 }
 
-/// Reads, replays and writes. Item `i` goes through worker `i % n` both ways, over queues of fixed length: so the
-/// writer meets the items in their order without a buffer to sort them.
-fn run(
-    job: &Conversion,
-    plan: &Plan,
-    survey: &Survey,
-    writer: &mut DatasetWriter,
-    tick: &mut dyn FnMut(Progress),
-) -> Result<Tally> {
-    let files = Files::new(job.paths, job.out)?;
-    thread::scope(|scope| {
-        let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
-        for _ in 0..plan.workers {
-            let (to, jobs) = sync_channel(plan.queue_games);
-            let (results, from) = sync_channel(plan.queue_games);
-            scope.spawn(move || work(job.config.min_moves, jobs, results));
-            to_workers.push(to);
-            from_workers.push(from);
-        }
-        let reader = scope.spawn(move || read(files, &to_workers));
-        let mut tally = Tally::default();
-        let written = write(job, survey, from_workers, writer, &mut tally, tick);
-        // Either all came through, or the queues are closed and everybody ends.
-        let (n_files, n_skipped) = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        written?;
-        (tally.report.files, tally.report.files_skipped) = (n_files, n_skipped);
-        Ok(tally)
-    })
+/// Nobody listens any more: the writer failed or was stopped, and says why.
+struct Closed;
+
+/// Sends to the workers in turn.
+struct Feed<'a> {
+    to_workers: &'a [SyncSender<Item<Read>>],
+    turn: usize,
+    bytes_done: u64,
 }
 
-/// Feeds the workers in turn; gives the numbers of files read and left alone.
-fn read(files: Files, to_workers: &[SyncSender<Item<Read>>]) -> (u64, u64) {
-    let (mut n_files, mut n_skipped, mut bytes_done) = (0, 0, 0);
-    let mut turn = (0..to_workers.len()).cycle();
-    // False when nobody listens any more.
-    let mut send = |item| turn.next().is_some_and(|i| to_workers[i].send(item).is_ok());
-    for found in files {
-        let path = match found {
-            Found::Record(path) => path,
-            Found::Other => {
-                n_skipped += 1;
-                continue;
-            }
-            Found::Unreadable(path, reason) => {
-                if !send(Item { bytes_done, what: Read::BadFile("unreadable folder", file_refusal(&path, reason)) }) {
-                    break;
-                }
-                continue;
-            }
-        };
-        n_files += 1;
-        let bytes = match read_limited(&path, SGF_FILE_BYTES_MAX) {
-            Ok(bytes) => bytes,
-            Err(e) => {
-                let refusal = file_refusal(&path, e.what().to_string());
-                if !send(Item { bytes_done, what: Read::BadFile("unreadable file", refusal) }) {
-                    break;
-                }
-                continue;
-            }
-        };
-        let file: Arc<str> = path.display().to_string().into();
-        // The line of a game tells how far a large collection is.
-        let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as u64;
-        let all_sent = sgf::games(&bytes).all(|game| {
-            let (line, what) = match game {
-                Ok(record) => (record.line, Read::Game(Arc::clone(&file), Box::new(record))),
-                Err(error) => (error.line, bad_game(&file, &error)),
-            };
-            let share = u64::from(line.saturating_sub(1)).min(n_lines);
-            let bytes_done = bytes_done + bytes.len() as u64 * share / n_lines;
-            send(Item { bytes_done, what })
-        });
-        if !all_sent {
-            break;
-        }
-        bytes_done += bytes.len() as u64;
+impl Feed<'_> {
+    fn send(&mut self, what: Read) -> std::result::Result<(), Closed> {
+        let bytes_done = self.bytes_done;
+        self.send_at(bytes_done, what)
     }
-    (n_files, n_skipped)
+
+    fn send_at(&mut self, bytes_done: u64, what: Read) -> std::result::Result<(), Closed> {
+        let to = &self.to_workers[self.turn];
+        self.turn = (self.turn + 1) % self.to_workers.len();
+        to.send(Item { bytes_done, what }).map_err(|_| Closed)
+    }
+}
+
+/// Feeds the workers with these groups.
+fn read(
+    groups: &[(usize, PlannedGroup)],
+    listing: &mut ListingReader,
+    bytes_done: u64,
+    to_workers: &[SyncSender<Item<Read>>],
+) -> Result<()> {
+    let mut feed = Feed { to_workers, turn: 0, bytes_done };
+    for (idx, group) in groups {
+        listing.seek(group.listing_at)?;
+        let (mut n_files, mut completeness) = (0, Completeness::Whole);
+        let mut sent = feed.send(Read::Begin(*idx));
+        for _ in 0..group.n_items {
+            let Listed { found, size } = listing.next_item()?;
+            sent = sent.and_then(|()| match found {
+                Found::Record(path) => {
+                    n_files += 1;
+                    read_file(&path, size, &mut completeness, &mut feed)
+                }
+                Found::Unreadable(path, reason) => {
+                    completeness = Completeness::Partial;
+                    feed.send(unreadable("unreadable folder", &path, reason))
+                }
+                Found::Other => Ok(()),
+            });
+            if sent.is_err() {
+                return Ok(());
+            }
+        }
+        if feed.send(Read::End(n_files, completeness)).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Sends the games of a file that had `size` bytes when it was surveyed.
+fn read_file(path: &Path, size: u64, completeness: &mut Completeness, feed: &mut Feed) -> std::result::Result<(), Closed> {
+    let bytes = match read_limited(path, SGF_FILE_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(e) => {
+            *completeness = Completeness::Partial;
+            return feed.send(unreadable("unreadable file", path, e.what().to_string()));
+        }
+    };
+    if bytes.len() as u64 != size {
+        // It is being written: the next run looks again.
+        *completeness = Completeness::Partial;
+    }
+    let file: Arc<str> = shown(path).into();
+    // The line of a game tells how far a large collection is.
+    let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as u64;
+    for game in sgf::games(&bytes) {
+        let (line, what) = match game {
+            Ok(record) => (record.line, Read::Game(Arc::clone(&file), Box::new(record))),
+            Err(error) => (error.line, bad_game(&file, &error)),
+        };
+        let share = u64::from(line.saturating_sub(1)).min(n_lines);
+        feed.send_at(feed.bytes_done + bytes.len() as u64 * share / n_lines, what)?;
+    }
+    feed.bytes_done += bytes.len() as u64;
+    Ok(())
+}
+
+/// Something that could not be read: told at once, as it may be worth mending.
+fn unreadable(kind: &'static str, path: &Path, reason: String) -> Read {
+    log::warn!("{}: {reason}; left out", shown(path));
+    Read::BadFile(kind, file_refusal(path, reason))
 }
 
 fn bad_game(file: &str, error: &sgf::GameError) -> Read {
@@ -259,43 +488,11 @@ fn work(min_moves: usize, jobs: Receiver<Item<Read>>, results: SyncSender<Item<D
             },
             Read::BadGame(kind, refusal) => Done::BadGame(kind.to_string(), refusal),
             Read::BadFile(kind, refusal) => Done::BadFile(kind, refusal),
+            Read::Begin(group_idx) => Done::Begin(group_idx),
+            Read::End(n_files, completeness) => Done::End(n_files, completeness),
         };
         if results.send(Item { bytes_done, what }).is_err() {
             return;
         }
     }
-}
-
-/// Writes in the order of reading.
-fn write(
-    job: &Conversion,
-    survey: &Survey,
-    from_workers: Vec<Receiver<Item<Done>>>,
-    writer: &mut DatasetWriter,
-    tally: &mut Tally,
-    tick: &mut dyn FnMut(Progress),
-) -> Result<()> {
-    for from in from_workers.iter().cycle() {
-        if job.stop.requested() {
-            return Err(Error::stopped(job.out.display(), "stopped; nothing was changed there"));
-        }
-        // The worker whose turn it is has nothing more: neither have the others.
-        let Ok(item) = from.recv() else { break };
-        match item.what {
-            Done::Game(mut game) => {
-                writer.push_game(game.size, game.hash, &mut game.records)?;
-                tally.accept(&game);
-            }
-            Done::BadGame(kind, refusal) => tally.refuse_game(kind, refusal),
-            Done::BadFile(kind, refusal) => tally.refuse_file(kind, refusal),
-        }
-        tick(Progress {
-            bytes_done: item.bytes_done,
-            bytes_total: survey.source.bytes,
-            games: tally.report.games_accepted,
-            refused: tally.report.games_refused,
-            positions: tally.report.positions,
-        });
-    }
-    Ok(())
 }

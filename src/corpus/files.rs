@@ -1,17 +1,13 @@
 //! Which files are records: a sorted walk through folders, the same on every machine.
 
-use super::config::ConvertConfig;
 use crate::base::{Error, Result};
-use crate::shard::Source;
-use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-/// Changes whenever the same records would give other shards, so that old shards are made anew.
-const CONVERTER_VERSION: u32 = 1;
+/// Most folders right below a given one that are sections of their own: each costs files, which are all open in training.
+pub(super) const SECTIONS_MAX: usize = 1000;
 /// Deepest folder below a given one; deeper ones are a loop or an accident.
 const DEPTH_MAX: usize = 64;
 
@@ -33,6 +29,7 @@ pub(super) struct Files {
     open: Vec<Folder>,
     /// Where the shards go; never read as records.
     out: Option<PathBuf>,
+    section: u64,
 }
 
 struct Folder {
@@ -41,6 +38,8 @@ struct Folder {
     real: PathBuf,
     /// Names not yet visited, last first.
     names: Vec<OsString>,
+    /// Folders right below it, about: links are counted.
+    n_folders: usize,
 }
 
 impl Files {
@@ -52,7 +51,27 @@ impl Files {
         if let Some(missing) = paths.iter().find(|path| !path.exists()) {
             return Err(Error::new(missing.display(), "no such file or folder").hint("a folder with .sgf files"));
         }
-        Ok(Files { given: paths.to_vec().into(), open: Vec::new(), out: fs::canonicalize(out).ok() })
+        Ok(Files { given: paths.to_vec().into(), open: Vec::new(), out: fs::canonicalize(out).ok(), section: 0 })
+    }
+
+    /// The given folder that the last file was found in; `None` for a file that was given.
+    pub(super) fn root(&self) -> Option<&Path> {
+        self.open.first().map(|folder| folder.path.as_path())
+    }
+
+    /// Another number whenever the walk enters or leaves a given folder or one right below it.
+    pub(super) fn section(&self) -> u64 {
+        self.section
+    }
+
+    /// Called with the parents of a folder in `open`, when it is entered or left.
+    fn count_section(&mut self) {
+        let begins_section = match &self.open[..] {
+            [] => true,
+            [given] => given.n_folders <= SECTIONS_MAX,
+            _ => false,
+        };
+        self.section += u64::from(begins_section);
     }
 
     fn enter(&mut self, path: PathBuf) -> Option<Found> {
@@ -68,13 +87,22 @@ impl Files {
         if self.open.len() >= DEPTH_MAX {
             return unreadable(&path, format!("deeper than {DEPTH_MAX} folders"));
         }
-        let listed = fs::read_dir(&path).and_then(|dir| dir.map(|e| e.map(|e| e.file_name())).collect());
+        let mut n_folders = 0;
+        let listed = fs::read_dir(&path).and_then(|dir| {
+            let entries = dir.map(|entry| {
+                let entry = entry?;
+                n_folders += usize::from(entry.file_type().is_ok_and(|kind| !kind.is_file()));
+                Ok(entry.file_name())
+            });
+            entries.collect()
+        });
         let mut names: Vec<OsString> = match listed {
             Ok(names) => names,
             Err(e) => return unreadable(&path, e.to_string()),
         };
         names.sort_unstable_by(|a, b| b.as_encoded_bytes().cmp(a.as_encoded_bytes()));
-        self.open.push(Folder { path, real, names });
+        self.count_section();
+        self.open.push(Folder { path, real, names, n_folders });
         None
     }
 }
@@ -89,6 +117,7 @@ impl Iterator for Files {
                     Some(name) => (folder.path.join(name), false),
                     None => {
                         self.open.pop();
+                        self.count_section();
                         continue;
                     }
                 },
@@ -104,43 +133,6 @@ impl Iterator for Files {
             return Some(if given || is_sgf { Found::Record(path) } else { Found::Other });
         }
     }
-}
-
-/// What a first walk tells before anything is read.
-pub(super) struct Survey {
-    /// Identity and sums.
-    pub source: Source,
-    /// Largest file in bytes.
-    pub bytes_max: u64,
-}
-
-/// Looks at name, size and modification time of every record file.
-///
-/// # Errors
-/// A path that is not there.
-pub(super) fn survey(paths: &[PathBuf], out: &Path, config: &ConvertConfig) -> Result<Survey> {
-    let mut hash = Sha256::new();
-    hash.update(CONVERTER_VERSION.to_le_bytes());
-    hash.update((config.min_moves as u64).to_le_bytes());
-    let (mut n_files, mut bytes, mut bytes_max) = (0, 0, 0);
-    for found in Files::new(paths, out)? {
-        let Found::Record(path) = found else { continue };
-        let meta = fs::metadata(&path);
-        let size = meta.as_ref().map_or(0, |m| m.len());
-        let modified = meta.and_then(|m| m.modified()).ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-        // Names below the given paths, so that the same folder reached another way stays the same.
-        let name = paths.iter().find_map(|root| path.strip_prefix(root).ok()).unwrap_or(&path);
-        let name = name.as_os_str().as_encoded_bytes();
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name);
-        hash.update(size.to_le_bytes());
-        hash.update(modified.map_or(0, |d| d.as_nanos()).to_le_bytes());
-        n_files += 1;
-        bytes += size;
-        bytes_max = bytes_max.max(size);
-    }
-    let identity = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Survey { source: Source { identity, n_files, bytes }, bytes_max })
 }
 
 #[cfg(test)]
@@ -190,25 +182,5 @@ mod tests {
         assert!(Files::new(&[root.join("none")], root).is_err());
         let given: Vec<_> = Files::new(&[root.join("notes.txt")], root).unwrap().collect();
         assert!(matches!(&given[..], [Found::Record(path)] if path.ends_with("notes.txt")));
-    }
-
-    #[test]
-    fn identity_follows_names_sizes_and_times() {
-        let dir = TempDir::new("identity");
-        let config = ConvertConfig { workers: 1, queue_games: 1, min_moves: 1 };
-        let look = |config: &ConvertConfig| survey(std::slice::from_ref(&dir.0), &dir.0.join("out"), config).unwrap().source;
-        fs::write(dir.0.join("a.sgf"), "(;)").unwrap();
-        let first = look(&config);
-        assert_eq!((first.n_files, first.bytes, look(&config)), (1, 3, first.clone()));
-        fs::write(dir.0.join("readme"), "x").unwrap();
-        assert_eq!(look(&config), first);
-        assert_ne!(look(&ConvertConfig { min_moves: 2, ..config.clone() }).identity, first.identity);
-        assert_eq!(look(&ConvertConfig { workers: 9, ..config.clone() }), first);
-        fs::rename(dir.0.join("a.sgf"), dir.0.join("b.sgf")).unwrap();
-        let renamed = look(&config);
-        assert_ne!(renamed.identity, first.identity);
-        let file = fs::File::options().append(true).open(dir.0.join("b.sgf")).unwrap();
-        file.set_modified(UNIX_EPOCH).unwrap();
-        assert_ne!(look(&config).identity, renamed.identity);
     }
 }

@@ -1,13 +1,12 @@
 //! Counting what becomes of every file and game.
 
 use super::replay::GamePositions;
+use crate::base::fs::shown;
 use crate::go::Color;
 use crate::sgf::Reason;
-use crate::shard::{Refusal, Report, SizeCount};
+use crate::shard::{REFUSALS_MAX, Refusal, Report, SizeCount};
 use std::path::Path;
 
-/// Refusals told one by one in the manifest; all of them are counted.
-const REFUSALS_MAX: usize = 1000;
 /// Longest text of a file name or reason kept, in bytes.
 const TEXT_BYTES_MAX: usize = 500;
 
@@ -31,6 +30,12 @@ impl Tally {
         let size: &mut SizeCount = report.sizes.entry(game.size.to_string()).or_default();
         size.games += 1;
         size.positions += game.n_positions;
+    }
+
+    /// A game that was found and is there already.
+    pub(super) fn drop_duplicate(&mut self) {
+        self.report.games += 1;
+        self.report.duplicates += 1;
     }
 
     /// A game that was found and left out.
@@ -59,7 +64,7 @@ impl Tally {
 
 /// The refusal of a file or folder as a whole.
 pub(super) fn file_refusal(path: &Path, reason: String) -> Refusal {
-    Refusal { file: path.display().to_string(), game: 0, line: 0, column: 0, reason }
+    Refusal { file: shown(path), game: 0, line: 0, column: 0, reason }
 }
 
 /// The kind under which a parser's complaint is counted.

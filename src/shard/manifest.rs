@@ -1,6 +1,7 @@
 //! `manifest.json`: what a data set holds and what became of every record it was made from.
 
-use super::layout::VERSION;
+use super::group::{GROUP_PREFIX, GroupEntry};
+use super::lock::LOCK_NAME;
 use crate::base::{Error, Result, fs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -8,9 +9,15 @@ use std::path::Path;
 
 /// Name of the manifest in a data set's folder.
 pub const MANIFEST_NAME: &str = "manifest.json";
+/// Name of the list of sources that a conversion keeps in the folder while it works.
+pub const LISTING_NAME: &str = "listing";
 /// What the manifest says it is, so that a foreign file of that name is told apart.
 const FORMAT: &str = "edgezero shards";
-/// Largest manifest read, in bytes: a thousand refusals take about 200 KB.
+/// Version of the manifest and of the group files that this program writes and reads.
+const VERSION: u32 = 2;
+/// Refusals told one by one; all of them are counted.
+pub const REFUSALS_MAX: usize = 1000;
+/// Largest manifest read, in bytes: a thousand refusals take about 200 KB, a shard file and its group 300 bytes.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// The manifest.
@@ -22,7 +29,9 @@ pub struct Manifest {
     pub source: Source,
     /// What became of it.
     pub report: Report,
-    /// Its shard files, shortest array first.
+    /// Its groups, in the order of their sources.
+    pub groups: Vec<GroupEntry>,
+    /// Its shard files, shortest array first; those of one length in the order of their groups.
     pub shards: Vec<ShardEntry>,
 }
 
@@ -52,6 +61,8 @@ pub struct Report {
     pub games_accepted: u64,
     /// Games (or whole files) refused.
     pub games_refused: u64,
+    /// Games left out because an earlier one has the same moves.
+    pub duplicates: u64,
     /// Positions in the shards.
     pub positions: u64,
     /// Positions with a known value, score and ownership target.
@@ -68,6 +79,35 @@ pub struct Report {
     pub sizes: BTreeMap<String, SizeCount>,
     /// The first refusals one by one.
     pub refused: Vec<Refusal>,
+}
+
+impl Report {
+    /// Adds the counts of another part of the same data set, which comes after this one.
+    pub fn add(&mut self, other: Report) {
+        self.files += other.files;
+        self.files_skipped += other.files_skipped;
+        self.files_refused += other.files_refused;
+        self.games += other.games;
+        self.games_accepted += other.games_accepted;
+        self.games_refused += other.games_refused;
+        self.duplicates += other.duplicates;
+        self.positions += other.positions;
+        self.positions_value += other.positions_value;
+        self.positions_score += other.positions_score;
+        self.positions_ownership += other.positions_ownership;
+        for (counts, others) in [(&mut self.refused_by_reason, other.refused_by_reason), (&mut self.results, other.results)] {
+            for (what, n) in others {
+                *counts.entry(what).or_default() += n;
+            }
+        }
+        for (size, count) in other.sizes {
+            let sum = self.sizes.entry(size).or_default();
+            sum.games += count.games;
+            sum.positions += count.positions;
+        }
+        let room = REFUSALS_MAX.saturating_sub(self.refused.len());
+        self.refused.extend(other.refused.into_iter().take(room));
+    }
 }
 
 /// Games and positions of one board size.
@@ -113,8 +153,14 @@ pub struct ShardEntry {
 
 impl Manifest {
     /// The manifest of a new data set.
-    pub fn new(source: Source, report: Report, shards: Vec<ShardEntry>) -> Manifest {
-        Manifest { format: FORMAT.to_string(), version: VERSION, source, report, shards }
+    pub(super) fn new(source: Source, report: Report, groups: Vec<GroupEntry>, shards: Vec<ShardEntry>) -> Manifest {
+        Manifest { format: FORMAT.to_string(), version: VERSION, source, report, groups, shards }
+    }
+
+    /// The files in the folder that belong to the data set.
+    pub(super) fn file_names(&self) -> impl Iterator<Item = &str> {
+        let files = self.groups.iter().map(|g| &g.file).chain(self.shards.iter().map(|s| &s.file));
+        files.map(String::as_str).chain([MANIFEST_NAME])
     }
 
     /// Reads `dir/manifest.json`.
@@ -173,5 +219,6 @@ fn describe_absence(dir: &Path) -> &'static str {
 pub(super) fn is_ours(name: &str) -> bool {
     let stem = name.strip_suffix(".part").unwrap_or(name);
     let shard = [".shard", ".new", ".games"].iter().any(|suffix| stem.ends_with(suffix)) && stem.starts_with("len");
-    shard || stem == MANIFEST_NAME
+    let group = stem.starts_with(GROUP_PREFIX) && stem.ends_with(".json");
+    shard || group || [MANIFEST_NAME, LOCK_NAME, LISTING_NAME].contains(&stem)
 }

@@ -1,12 +1,16 @@
 //! Writing a data set: streams records to disk in memory that does not grow with them.
 
+use super::group::{Completeness, GROUP_PREFIX, Group, GroupEntry};
 use super::layout::{GAME_BYTES, GameEntry, GameHash, HEADER_BYTES, HINT_AGAIN, Header, records_per_block, stride, u32_at};
-use super::manifest::{self, MANIFEST_NAME, Manifest, Report, ShardEntry, Source};
+use super::lock::{FolderLock, LOCK_NAME};
+use super::manifest::{self, LISTING_NAME, MANIFEST_NAME, Manifest, Report, ShardEntry, Source};
 use crate::base::fs::{WholeFile, create_dir};
 use crate::base::limits::BOARD_LEN_MAX;
 use crate::base::{Error, Result};
 use crate::compute::packed::row_bytes;
 use crate::go::Size;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -18,23 +22,52 @@ enum Origin {
     Found,
 }
 
-/// A data set in the making. Dropped before [`DatasetWriter::finish`], it leaves the folder as it was.
+/// What happens to finished groups that no manifest names when the writer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// They are removed: the folder holds what it held before.
+    Remove,
+    /// They stay, unseen by readers, and the next writer finds them: a stopped conversion goes on.
+    Keep,
+}
+
+/// A data set in the making. Until [`DatasetWriter::finish`], readers see what the folder held before.
 pub struct DatasetWriter {
     dir: PathBuf,
     shards: [Option<ShardWriter>; BOARD_LEN_MAX + 1],
     origin: Origin,
-    /// Held so that two writers never share a folder.
-    _lock: File,
+    unfinished: Unfinished,
+    /// The data set to be replaced; `None` in a new folder and for one of another version.
+    old: Option<Manifest>,
+    lock: Option<FolderLock>,
 }
 
 impl DatasetWriter {
-    /// Starts a data set in `dir`, which is new, empty, or an older data set to be replaced.
+    /// Starts a data set in `dir`, which is new, empty, or an older data set to be brought up to date.
     ///
     /// # Errors
-    /// Files in `dir` that are not ours, or another writer at work there.
+    /// As [`DatasetWriter::check_folder`]; another writer at work there; a folder that cannot be written.
     pub fn create(dir: &Path) -> Result<DatasetWriter> {
+        DatasetWriter::check_folder(dir)?;
         let origin = if dir.exists() { Origin::Found } else { Origin::Made };
         create_dir(dir)?;
+        let lock = FolderLock::take(dir).inspect_err(|_| remove_if_made(dir, origin))?;
+        let old = Manifest::read(dir).ok();
+        let shards = std::array::from_fn(|_| None);
+        let unfinished = Unfinished::Remove;
+        let writer = DatasetWriter { dir: dir.to_path_buf(), shards, origin, unfinished, old, lock: Some(lock) };
+        writer.remove_files(|name| name.ends_with(".part") || name.ends_with(".new") || name == LISTING_NAME);
+        Ok(writer)
+    }
+
+    /// Whether a data set may be written in `dir`: it is not there, empty, or holds nothing but files of ours.
+    ///
+    /// # Errors
+    /// Files that are not ours, a manifest of something else, a folder that cannot be read.
+    pub fn check_folder(dir: &Path) -> Result<()> {
+        if !dir.exists() {
+            return Ok(());
+        }
         let entries = std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))?;
         for entry in entries {
             let name = entry.map_err(|e| Error::io(dir, &e))?.file_name();
@@ -43,18 +76,42 @@ impl DatasetWriter {
                 return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"));
             }
         }
-        if dir.join(MANIFEST_NAME).exists() && !is_our_manifest(dir) {
-            let what = format!("holds a {MANIFEST_NAME} of something else: will not write here");
-            return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"));
+        // Another version of ours is replaced; something else is not.
+        match Manifest::read(dir) {
+            Err(e) if dir.join(MANIFEST_NAME).exists() && !e.what().starts_with("version") => {
+                let what = format!("holds a {MANIFEST_NAME} of something else: will not write here");
+                Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"))
+            }
+            _ => Ok(()),
         }
-        let lock = File::open(dir).map_err(|e| Error::io(dir, &e))?;
-        if let Err(std::fs::TryLockError::WouldBlock) = lock.try_lock() {
-            return Err(Error::new(dir.display(), "another edgezero convert is writing here").hint("wait for it to end"));
-        }
-        Ok(DatasetWriter { dir: dir.to_path_buf(), shards: std::array::from_fn(|_| None), origin, _lock: lock })
     }
 
-    /// Adds a game; `records` as [`super::append_record`] makes them. Their game number is filled in here.
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What to leave when the writer is dropped unfinished; [`Unfinished::Remove`] unless told.
+    pub fn on_drop(&mut self, unfinished: Unfinished) {
+        self.unfinished = unfinished;
+    }
+
+    /// The groups that the folder holds whole, of the present data set or of a writer that ended early, by key.
+    /// Their files were opened; the data blocks in them were not read.
+    pub fn finished_groups(&self) -> BTreeMap<String, GroupEntry> {
+        let mut found = BTreeMap::new();
+        let current = self.old.iter().flat_map(|manifest| manifest.groups.iter().map(|group| group.file.clone()));
+        for file in current.chain(self.file_names().filter(|name| name.starts_with(GROUP_PREFIX))) {
+            let Ok(group) = Group::read(&self.dir, &file) else { continue };
+            if group.completeness == Completeness::Whole && group.open_shards(&self.dir).is_ok() {
+                found.entry(group.key).or_insert(GroupEntry { file, completeness: group.completeness });
+            }
+        }
+        found
+    }
+
+    /// Adds a game to the group being written; `records` as [`super::append_record`] makes them. Their game number is
+    /// filled in here.
     pub fn push_game(&mut self, size: Size, hash: GameHash, records: &mut [u8]) -> Result<()> {
         let len = size.len_max();
         let shard = match &mut self.shards[len] {
@@ -64,33 +121,62 @@ impl DatasetWriter {
         shard.push_game(size, hash, records)
     }
 
-    /// Completes the data set: from here on readers see it, and what it replaces is gone.
-    pub fn finish(mut self, source: Source, report: Report) -> Result<Manifest> {
-        let mut entries = Vec::new();
+    /// Completes the group being written, from the games pushed since the last one. `group` holds all but its shards.
+    pub fn end_group(&mut self, mut group: Group) -> Result<GroupEntry> {
         for shard in self.shards.iter_mut().filter_map(Option::take) {
-            entries.push(shard.finish()?);
-        }
-        for entry in &mut entries {
+            let made = shard.path.clone();
+            let mut entry = shard.finish()?;
             // New names beside the old files: the old data set stays whole until the manifest is replaced.
-            let made = self.dir.join(&entry.file);
-            entry.file = format!("len{}-{:08x}.shard", entry.len, entry.header_crc);
+            entry.file = format!("len{}-{}.shard", entry.len, entry.file);
             let path = self.dir.join(&entry.file);
-            std::fs::rename(&made, &path).map_err(|e| Error::io(&path, &e))?;
+            if same_content(&made, &path) {
+                // A map of it, or another group, may hold the file that is there.
+                std::fs::remove_file(&made).map_err(|e| Error::io(&made, &e))?;
+            } else {
+                std::fs::rename(&made, &path).map_err(|e| Error::io(&path, &e))?;
+            }
+            group.shards.push(entry);
         }
-        let manifest = Manifest::new(source, report, entries);
+        group.write(&self.dir)
+    }
+
+    /// The counts of these groups and `totals`, which tells what no group counts.
+    pub fn report(&self, totals: &Report, groups: &[GroupEntry]) -> Result<Report> {
+        let mut report = totals.clone();
+        for entry in groups {
+            report.add(Group::read(&self.dir, &entry.file)?.report);
+        }
+        Ok(report)
+    }
+
+    /// Completes the data set of these groups, in this order: from here on readers see it, and what it replaces is
+    /// gone. `totals` is as for [`DatasetWriter::report`].
+    pub fn finish(mut self, source: Source, totals: Report, groups: Vec<GroupEntry>) -> Result<Manifest> {
+        let report = self.report(&totals, &groups)?;
+        let mut shards = Vec::new();
+        for entry in &groups {
+            shards.extend(Group::read(&self.dir, &entry.file)?.shards);
+        }
+        // Stable: shards of one length stay in the order of their groups.
+        shards.sort_by_key(|shard| shard.len);
+        let manifest = Manifest::new(source, report, groups, shards);
         manifest.write(&self.dir)?;
-        self.remove_leftovers(&manifest);
+        self.old = Some(manifest.clone());
+        self.unfinished = Unfinished::Remove;
         Ok(manifest)
     }
 
-    /// Removes what the manifest does not name. A failure leaves files that no reader looks at.
-    fn remove_leftovers(&self, manifest: &Manifest) {
-        let Ok(entries) = std::fs::read_dir(&self.dir) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let in_use = name == MANIFEST_NAME || manifest.shards.iter().any(|s| s.file == name);
-            if !in_use && manifest::is_ours(&name) && std::fs::remove_file(entry.path()).is_err() {
-                log::warn!("{}: left over, could not be removed", entry.path().display());
+    fn file_names(&self) -> impl Iterator<Item = String> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+    }
+
+    /// Removes the files of ours that `is_waste` says. A failure leaves files that no reader looks at.
+    fn remove_files(&self, is_waste: impl Fn(&str) -> bool) {
+        for name in self.file_names().filter(|name| manifest::is_ours(name) && is_waste(name)) {
+            let path = self.dir.join(name);
+            if std::fs::remove_file(&path).is_err() && path.exists() {
+                log::warn!("{}: left over, could not be removed", path.display());
             }
         }
     }
@@ -99,20 +185,45 @@ impl DatasetWriter {
 impl Drop for DatasetWriter {
     fn drop(&mut self) {
         self.shards.fill_with(|| None);
-        if self.origin == Origin::Made {
-            // Fails, as it should, when the data set is in it.
-            let _ = std::fs::remove_dir(&self.dir);
+        let foreign_version = self.old.is_none() && self.dir.join(MANIFEST_NAME).exists();
+        if self.unfinished == Unfinished::Remove && !foreign_version {
+            let named: HashSet<&str> = self.old.iter().flat_map(Manifest::file_names).collect();
+            self.remove_files(|name| name != LOCK_NAME && !named.contains(name));
         }
+        self.lock = None;
+        remove_if_made(&self.dir, self.origin);
     }
 }
 
-/// Whether the manifest is one of ours, of whatever version.
-fn is_our_manifest(dir: &Path) -> bool {
-    match Manifest::read(dir) {
-        Ok(_) => true,
-        Err(e) => e.what().starts_with("version"),
+/// Removes a folder that we made, if it is empty.
+fn remove_if_made(dir: &Path, origin: Origin) {
+    if origin == Origin::Made {
+        // Fails, as it should, when something is in it.
+        let _ = std::fs::remove_dir(dir);
     }
 }
+
+/// Whether both files are there and hold the same bytes.
+fn same_content(a: &Path, b: &Path) -> bool {
+    let same = || -> std::io::Result<bool> {
+        let (mut a, mut b) = (File::open(a)?, File::open(b)?);
+        if a.metadata()?.len() != b.metadata()?.len() {
+            return Ok(false);
+        }
+        let (mut x, mut y) = (vec![0; COMPARE_BYTES], vec![0; COMPARE_BYTES]);
+        loop {
+            let n = a.read(&mut x)?;
+            b.read_exact(&mut y[..n])?;
+            if n == 0 || x[..n] != y[..n] {
+                return Ok(n == 0);
+            }
+        }
+    };
+    same().unwrap_or(false)
+}
+
+/// Bytes compared at a time.
+const COMPARE_BYTES: usize = 1 << 16;
 
 /// One shard file in the making.
 pub struct ShardWriter {
@@ -178,13 +289,15 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Writes the tables and the header; then the file is there.
+    /// Writes the tables and the header; then the file is there. The entry's `file` is the content's identity: half of
+    /// the SHA-256 of the tables, which hold the hashes of the games and the checksums of the blocks.
     pub fn finish(mut self) -> Result<ShardEntry> {
         if self.block.n_records > 0 {
             self.end_block();
         }
+        let mut identity = Sha256::new_with_prefix(&self.block_crcs);
         self.file.write(&self.block_crcs)?;
-        self.games.copy_to(&mut self.file)?;
+        self.games.copy_to(&mut self.file, &mut identity)?;
         let header = Header {
             len: self.len,
             n_records: self.n_records,
@@ -198,7 +311,7 @@ impl ShardWriter {
         self.file.commit()?;
         let parts = header.parts().ok_or_else(|| Error::new(self.path.display(), "too large").hint(HINT_AGAIN))?;
         Ok(ShardEntry {
-            file: self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            file: identity.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
             len: self.len,
             games: self.n_games,
             positions: self.n_records,
@@ -234,7 +347,7 @@ impl Spool {
         self.out.write_all(bytes).map_err(|e| Error::io(&self.path, &e))
     }
 
-    fn copy_to(&mut self, file: &mut WholeFile) -> Result<()> {
+    fn copy_to(&mut self, file: &mut WholeFile, identity: &mut Sha256) -> Result<()> {
         self.out.seek(SeekFrom::Start(0)).map_err(|e| Error::io(&self.path, &e))?;
         let mut chunk = vec![0; 1 << 16];
         loop {
@@ -242,6 +355,7 @@ impl Spool {
             if n == 0 {
                 return Ok(());
             }
+            identity.update(&chunk[..n]);
             file.write(&chunk[..n])?;
         }
     }
