@@ -305,13 +305,13 @@ fn a_folder_is_whole_or_refused() {
     write_game(&mut writer, Size::square(9).unwrap(), 0, &[made(&mut rng(1, 1), Size::square(9).unwrap())]);
     drop(writer);
     assert_eq!(check(dir.path()), Ok(23));
-    assert_eq!((fs::read_dir(dir.path()).unwrap().count(), fs::read(dir.path().join(MANIFEST_NAME)).unwrap()), (3, before));
+    assert_eq!((fs::read_dir(dir.path()).unwrap().count(), fs::read(dir.path().join(MANIFEST_NAME)).unwrap()), (4, before));
 
     // One that finishes replaces it, other array lengths and leftovers included.
     fs::write(dir.path().join("len13.new.part"), "left over").unwrap();
     write_dataset(dir.path(), 7, &[((9, 9), 4)]);
     assert_eq!(check(dir.path()), Ok(4));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
 
     fs::remove_file(dir.path().join(MANIFEST_NAME)).unwrap();
     let half = err(dir.path());
@@ -323,7 +323,7 @@ fn a_folder_is_whole_or_refused() {
         assert_eq!(DatasetWriter::create(dir.path()).err().unwrap().exit_code(), 2);
     }
     fs::write(dir.path().join(MANIFEST_NAME), r#"{"format":"edgezero shards","version":9}"#).unwrap();
-    assert!(err(dir.path()).contains("version 9, expected 1"));
+    assert!(err(dir.path()).contains("version 9, expected 2"));
     assert!(DatasetWriter::create(dir.path()).is_ok(), "ours to replace");
 }
 

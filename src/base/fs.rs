@@ -39,12 +39,19 @@ impl WholeFile {
     }
 
     /// Flushes, syncs and renames: from here on the file is there.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
+        let path = self.path.clone();
+        self.place()?;
+        sync_parent(&path)
+    }
+
+    /// As [`WholeFile::commit`], but a loss of power may still take the name back: for one of many files of a folder
+    /// that [`sync_parent`] makes durable together.
+    pub fn place(mut self) -> Result<()> {
         let mut out = self.out.take().expect("taken only here");
         out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| Error::io(&self.beside, &e))?;
         drop(out);
-        fs::rename(&self.beside, &self.path).map_err(|e| Error::io(&self.path, &e))?;
-        sync_parent(&self.path)
+        fs::rename(&self.beside, &self.path).map_err(|e| Error::io(&self.path, &e))
     }
 }
 
@@ -94,8 +101,8 @@ pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io(path, &e))
 }
 
-/// Makes a rename durable.
-fn sync_parent(path: &Path) -> Result<()> {
+/// Makes the names in the folder of `path` durable.
+pub fn sync_parent(path: &Path) -> Result<()> {
     let parent = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),

@@ -220,25 +220,26 @@ impl<'a> Making<'a> {
 
     /// Makes the groups that are missing, and then those that dropped games for groups that have changed.
     fn run(&mut self, mut listing: ListingReader) -> Result<Vec<GroupEntry>> {
-        let mut kept: Vec<usize> = (0..self.entries.len()).filter(|&i| self.entries[i].is_some()).collect();
         (self.tick)(self.progress);
-        loop {
-            let missing: Vec<(usize, PlannedGroup)> = self.missing().collect();
-            if missing.is_empty() {
-                return Ok(self.entries.iter().flatten().cloned().collect());
-            }
-            self.make(&missing, &mut listing)?;
-            // All games are known now, so what is made in a second round stands.
-            for i in std::mem::take(&mut kept) {
-                let Some(entry) = &self.entries[i] else { continue };
-                let group = Group::read(self.job.out, &entry.file)?;
-                if !self.known.agrees(i as u32, &group, self.job.out)? {
-                    self.entries[i] = None;
-                    self.progress.subtract(&group.report);
-                    self.progress.bytes_total += self.survey.groups[i].bytes;
-                }
+        let kept: Vec<usize> = (0..self.entries.len()).filter(|&i| self.entries[i].is_some()).collect();
+        self.make_missing(&mut listing)?;
+        // All games are known now, so what is made in a second round stands.
+        for i in kept {
+            let Some(entry) = &self.entries[i] else { continue };
+            let group = Group::read(self.job.out, &entry.file)?;
+            if !self.known.agrees(i as u32, &group, self.job.out)? {
+                self.entries[i] = None;
+                self.progress.subtract(&group.report);
+                self.progress.bytes_total += self.survey.groups[i].bytes;
             }
         }
+        self.make_missing(&mut listing)?;
+        Ok(self.entries.iter().flatten().cloned().collect())
+    }
+
+    fn make_missing(&mut self, listing: &mut ListingReader) -> Result<()> {
+        let missing: Vec<(usize, PlannedGroup)> = self.missing().collect();
+        if missing.is_empty() { Ok(()) } else { self.make(&missing, listing) }
     }
 
     fn missing(&self) -> impl Iterator<Item = (usize, PlannedGroup)> {

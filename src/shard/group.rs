@@ -80,7 +80,9 @@ impl Group {
         let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::new(dir.display(), e))?;
         text.push(b'\n');
         let file = group_file(&self.key, &text);
-        fs::write_whole(&dir.join(&file), &text)?;
+        let mut out = fs::WholeFile::create(&dir.join(&file))?;
+        out.write(&text)?;
+        out.place()?;
         Ok(GroupEntry { file, completeness: self.completeness })
     }
 

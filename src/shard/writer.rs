@@ -4,7 +4,7 @@ use super::group::{Completeness, GROUP_PREFIX, Group, GroupEntry};
 use super::layout::{GAME_BYTES, GameEntry, GameHash, HEADER_BYTES, HINT_AGAIN, Header, records_per_block, stride, u32_at};
 use super::lock::{FolderLock, LOCK_NAME};
 use super::manifest::{self, LISTING_NAME, MANIFEST_NAME, Manifest, Report, ShardEntry, Source};
-use crate::base::fs::{WholeFile, create_dir};
+use crate::base::fs::{WholeFile, create_dir, sync_parent};
 use crate::base::limits::BOARD_LEN_MAX;
 use crate::base::{Error, Result};
 use crate::compute::packed::row_bytes;
@@ -160,6 +160,8 @@ impl DatasetWriter {
         // Stable: shards of one length stay in the order of their groups.
         shards.sort_by_key(|shard| shard.len);
         let manifest = Manifest::new(source, report, groups, shards);
+        // The files that it names first.
+        sync_parent(&self.dir.join(MANIFEST_NAME))?;
         manifest.write(&self.dir)?;
         self.old = Some(manifest.clone());
         self.unfinished = Unfinished::Remove;
@@ -308,7 +310,7 @@ impl ShardWriter {
         let bytes = header.to_bytes();
         self.file.out().seek(SeekFrom::Start(0)).map_err(|e| Error::io(&self.path, &e))?;
         self.file.write(&bytes)?;
-        self.file.commit()?;
+        self.file.place()?;
         let parts = header.parts().ok_or_else(|| Error::new(self.path.display(), "too large").hint(HINT_AGAIN))?;
         Ok(ShardEntry {
             file: identity.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
