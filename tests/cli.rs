@@ -72,12 +72,37 @@ fn a_profile_file_is_checked() {
     std::fs::remove_file(&path).unwrap();
 }
 
+/// A net that has learnt nothing; `name` is unique to the test.
+#[cfg(unix)]
+fn random_net(name: &str) -> std::path::PathBuf {
+    use edgezero::net::{NetConfig, tensors};
+    let net = std::env::temp_dir().join(format!("edgezero-cli-{name}-{}.safetensors", std::process::id()));
+    tensors::save(&net, &NetConfig::named("b2c32").unwrap().init(1)).unwrap();
+    net
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_ends_a_session_with_work_before_it() {
+    let net = random_net("busy");
+    let mut command = edgezero("gtp --threads 1 --net");
+    let mut child = command.arg(&net).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    const N: usize = 2000;
+    stdin.write_all("genmove b\nclear_board\n".repeat(N).as_bytes()).unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let n_answers = 1 + out.lines().filter(|line| line.as_ref().unwrap().starts_with('=')).count();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(n_answers < 2 * N, "all {n_answers} commands were answered first");
+    std::fs::remove_file(&net).unwrap();
+}
+
 #[test]
 #[cfg(unix)]
 fn ctrl_c_ends_a_session_that_waits() {
-    use edgezero::net::{NetConfig, tensors};
-    let net = std::env::temp_dir().join(format!("edgezero-cli-{}.safetensors", std::process::id()));
-    tensors::save(&net, &NetConfig::named("b2c32").unwrap().init(1)).unwrap();
+    let net = random_net("waits");
     let mut command = edgezero("gtp --threads 1 --net");
     let mut child = command.arg(&net).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

@@ -89,7 +89,7 @@ fn answer(row: &HashMap<&str, &str>, record: &GameRecord) -> String {
         }
         "area_score" => {
             let clean = score::without(board, &listed(query, "dead:"));
-            counts(score::count(&score::plain_area(&clean), size), size, true)
+            counts(score::plain_area(&clean).count(), size, true)
         }
         "territory_score" if query.contains("komi") => {
             let japanese = Game::from_board(board.clone(), Color::Black, Rules::JAPANESE, 0.5);

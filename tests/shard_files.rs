@@ -313,6 +313,13 @@ fn a_folder_is_whole_or_refused() {
     assert_eq!(check(dir.path()), Ok(4));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
 
+    // A damaged manifest is ours to replace, as the message says.
+    let cut = fs::read(dir.path().join(MANIFEST_NAME)).unwrap();
+    fs::write(dir.path().join(MANIFEST_NAME), &cut[..cut.len() / 2]).unwrap();
+    assert!(err(dir.path()).contains("try: edgezero convert"), "{}", err(dir.path()));
+    write_dataset(dir.path(), 7, &[((9, 9), 4)]);
+    assert_eq!(check(dir.path()), Ok(4));
+
     fs::remove_file(dir.path().join(MANIFEST_NAME)).unwrap();
     let half = err(dir.path());
     assert!(half.contains("half-written shards: no manifest.json\ntry: edgezero convert"), "{half}");

@@ -178,6 +178,24 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
 }
 
 #[test]
+fn the_batch_size_hinted_at_fits() {
+    let place = Place::new("hint");
+    let profile = std::fs::read_to_string(place.out("tiny.toml")).unwrap();
+    let small = |line: &str| match line.split('=').next().unwrap_or("").trim() {
+        "ram_mb" => "ram_mb = 256".to_string(),
+        "ram_share" => "ram_share = 0.1".to_string(),
+        _ => line.to_string(),
+    };
+    let profile: Vec<String> = profile.lines().map(small).collect();
+    std::fs::write(place.out("tiny.toml"), profile.join("\n")).unwrap();
+    let refused = place.train("run", &["--batch-size", "4096"]);
+    failed(&refused, 1, &["needs", "the profile allows 25 MiB"]);
+    let talk = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let hinted = talk.split("--batch-size ").nth(1).unwrap().split(',').next().unwrap();
+    succeeded(&place.train("run", &["--batch-size", hinted]));
+}
+
+#[test]
 fn wrong_calls_are_told_clearly() {
     let place = Place::new("wrong");
     succeeded(&place.train("run", &[]));

@@ -2,10 +2,10 @@
 
 use super::{Error, Result};
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A file in the making. Dropped before [`WholeFile::commit`], it leaves nothing behind.
+/// A file in the making. Unless [`WholeFile::commit`] succeeds, it leaves nothing behind.
 pub struct WholeFile {
     path: PathBuf,
     beside: PathBuf,
@@ -30,7 +30,7 @@ impl WholeFile {
 
     /// The writer.
     pub fn out(&mut self) -> &mut BufWriter<File> {
-        self.out.as_mut().expect("taken only by commit, which consumes the file")
+        self.out.as_mut().expect("taken only at the end of commit, which consumes the file")
     }
 
     /// Writes all of `bytes`.
@@ -48,10 +48,11 @@ impl WholeFile {
     /// As [`WholeFile::commit`], but a loss of power may still take the name back: for one of many files of a folder
     /// that [`sync_parent`] makes durable together.
     pub fn place(mut self) -> Result<()> {
-        let mut out = self.out.take().expect("taken only here");
+        let out = self.out();
         out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| Error::io(&self.beside, &e))?;
-        drop(out);
-        fs::rename(&self.beside, &self.path).map_err(|e| Error::io(&self.path, &e))
+        fs::rename(&self.beside, &self.path).map_err(|e| Error::io(&self.path, &e))?;
+        self.out = None;
+        Ok(())
     }
 }
 
@@ -73,11 +74,19 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Reads a file of at most `bytes_max` bytes.
 pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
-    let len = fs::metadata(path).map_err(|e| Error::io(path, &e))?.len();
+    let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    let len = file.metadata().map_err(|e| Error::io(path, &e))?.len();
+    let mut bytes = Vec::new();
+    if len <= bytes_max {
+        bytes.try_reserve_exact(len as usize).map_err(|e| Error::new(path.display(), format!("{len} bytes: {e}")))?;
+        // Pipes and devices tell no length, and a file may grow.
+        file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
+    }
+    let len = len.max(bytes.len() as u64);
     if len > bytes_max {
         return Err(Error::new(path.display(), format!("{len} bytes, at most {bytes_max} are read")));
     }
-    fs::read(path).map_err(|e| Error::io(path, &e))
+    Ok(bytes)
 }
 
 /// A path on one line: control characters and bytes that are no UTF-8 as escapes, everything else as it is.
@@ -135,5 +144,21 @@ mod tests {
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         assert!(read_limited(&path, 2).unwrap_err().to_string().contains("3 bytes"));
         fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_failed_commit_leaves_nothing_beside() {
+        let dir = std::env::temp_dir().join(format!("edgezero-fs-commit-{}", std::process::id()));
+        // A folder of that name stands where the file is to be.
+        create_dir(&dir.join("a.bin/inside")).unwrap();
+        assert!(write_whole(&dir.join("a.bin"), b"new").is_err());
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn files_without_a_length_are_limited_too() {
+        assert!(read_limited(Path::new("/dev/zero"), 1 << 16).unwrap_err().to_string().contains("at most 65536"));
     }
 }

@@ -67,13 +67,13 @@ fn stdin_lines(stop: Stop) -> impl Iterator<Item = io::Result<Line>> {
         }
     });
     std::iter::from_fn(move || {
-        loop {
+        while !stop.requested() {
             match from.recv_timeout(STOP_POLL) {
                 Ok(line) => return Some(line),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if stop.requested() => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+        None
     })
 }

@@ -150,6 +150,16 @@ impl PackedRow {
         }
     }
 
+    /// Sets the bits of row `y` in one of the [`plane`]s: bit `x` is the cell in column `x`.
+    pub fn set_bits(&mut self, plane: usize, y: usize, bits: u32) {
+        let at = y * self.len();
+        // 19 bits that begin anywhere in a byte fit in four bytes.
+        let from = HEADER_BYTES + plane * plane_words(self.len()) * 4 + at / 8;
+        let four = &mut self.bytes[from..from + 4];
+        let there = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+        four.copy_from_slice(&(there | bits << (at % 8)).to_le_bytes());
+    }
+
     /// Sets the bit of a cell in one of the [`plane`]s.
     pub fn set_bit(&mut self, plane: usize, cell: usize) {
         self.bytes[HEADER_BYTES + plane * plane_words(self.len()) * 4 + cell / 8] |= 1 << (cell % 8);

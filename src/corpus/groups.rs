@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Changes whenever the same records would give other shards, so that old shards are made anew.
-const CONVERTER_VERSION: u32 = 2;
+const CONVERTER_VERSION: u32 = 3;
 /// Bytes of records below which a group is not worth files of its own: about 18 MB of 19x19 shards.
 const GROUP_BYTES_MIN: u64 = 256 << 10;
 /// Bytes of records from one cut by name to the next, on average: about 140 MB of 19x19 shards.

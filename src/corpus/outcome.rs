@@ -81,7 +81,7 @@ fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
     }
     let board = end.board();
     let owners = area(board, end.rules().suicide);
-    let in_safe_area = |&p: &Point| board.get(p).is_some_and(|c| owners[p] == Some(c.opponent()));
+    let in_safe_area = |&p: &Point| board.get(p).is_some_and(|c| owners.of(c.opponent()).contains(p));
     let dead: PointSet = board.size().points().filter(in_safe_area).collect();
     areas_without(end, &dead, score_white).or_else(|| {
         // The position is the seed, so the same game is judged the same way everywhere.
@@ -119,7 +119,7 @@ fn planes(owners: &Owners, end: &Game) -> [Vec<u32>; 2] {
     let len = end.size().len_max();
     let mut planes = [vec![0; plane_words(len)], vec![0; plane_words(len)]];
     for p in end.size().points() {
-        if let Some(color) = owners[p] {
+        if let Some(color) = owners.get(p) {
             let cell = p.index(len);
             planes[color.index()][cell / 32] |= 1 << (cell % 32);
         }

@@ -8,7 +8,7 @@ use crate::compute::packed::PackedRow;
 use crate::feature::Encoder;
 use crate::go::{Color, Game, Move, Point, Size};
 use crate::sgf::{GameRecord, Step};
-use crate::shard::{GameHash, Target, append_record};
+use crate::shard::{Ending, GameHash, Target, append_record, set_ending};
 use sha2::{Digest, Sha256};
 
 /// The positions of one game, ready for a shard.
@@ -56,30 +56,34 @@ impl Replayer {
             return Err(unfit(record, "too many moves", format!("{n_moves} moves, at most {GAME_MOVES_MAX}")));
         }
         let rules = rules_of(record);
-        let start = Game::new(record.size, rules, komi_of(record, &rules));
-        let mut end = start.clone();
-        walk(record, &mut end, |_, _, _, _| ())?;
-        let outcome = outcome_of(record, &end);
-        let records = self.encode(record, start, n_moves, &outcome)?;
+        let mut game = Game::new(record.size, rules, komi_of(record, &rules));
+        let mut records = self.encode(record, &mut game, n_moves)?;
+        let outcome = outcome_of(record, &game);
+        let endings = [Color::Black, Color::White].map(|color| Ending {
+            value: outcome.value(color),
+            score: outcome.score(color),
+            ownership: outcome.ownership(color),
+        });
+        set_ending(&mut records, record.size.len_max(), endings);
         Ok(GamePositions { size: record.size, hash: hash_of(record), records, n_positions: n_moves as u64, outcome })
     }
 
-    fn encode(&mut self, record: &GameRecord, mut game: Game, n_moves: usize, outcome: &GameOutcome) -> Result<Vec<u8>, Unfit> {
+    /// Plays the record on `game`; gives its positions without the ending, which is known only after them.
+    fn encode(&mut self, record: &GameRecord, game: &mut Game, n_moves: usize) -> Result<Vec<u8>, Unfit> {
         let len = record.size.len_max();
         let mut row = PackedRow::new(len);
         let mut records = Vec::with_capacity(n_moves * crate::shard::layout::stride(len));
-        walk(record, &mut game, |game, ply, mv, reply| {
+        walk(record, game, |game, ply, mv, reply| {
             self.encoder.encode(game, &mut row);
-            let to_move = game.to_move();
             let target = Target {
                 ply: ply as u16,
                 plies_left: (n_moves - ply) as u16,
-                to_move,
+                to_move: game.to_move(),
                 policy: mv.policy_index(len) as u16,
                 reply: reply.map(|mv| mv.policy_index(len) as u16),
-                value: outcome.value(to_move),
-                score: outcome.score(to_move),
-                ownership: outcome.ownership(to_move),
+                value: None,
+                score: None,
+                ownership: None,
                 weight: 1.0,
             };
             append_record(&mut records, row.bytes(), len, &target);

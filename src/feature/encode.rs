@@ -1,11 +1,13 @@
 //! From a game to a packed row. The facts follow KataGo's input version 7 (nets of model version 8 and later).
 
+use crate::base::limits::BOARD_LEN_MAX;
+use crate::base::rng::mix;
 use crate::compute::packed::{MOVE_NONE, MOVE_PASS, PackedRow, flag, plane};
 use crate::go::game::HISTORY_MAX;
 use crate::go::ladder::{LadderReader, Ladders};
 use crate::go::rules::{Ko, Scoring, Suicide, Tax};
 use crate::go::score::{area, taxed_area};
-use crate::go::{Board, Game, Move, Rules};
+use crate::go::{Board, Game, Move, PointSet, Rules};
 
 /// Komi is clipped to the number of points plus this.
 const KOMI_CLIP_EXTRA: f32 = 20.0;
@@ -16,7 +18,7 @@ const LADDERS_KEPT: usize = 4;
 #[derive(Default)]
 pub struct Encoder {
     reader: LadderReader,
-    kept: heapless::Deque<(Board, Ladders), LADDERS_KEPT>,
+    kept: heapless::Deque<(u64, Ladders), LADDERS_KEPT>,
 }
 
 impl Encoder {
@@ -37,47 +39,59 @@ impl Encoder {
     }
 
     fn encode_ladders(&mut self, game: &Game, n_history: usize, row: &mut PackedRow) {
-        let len = row.len();
         let now = self.ladders(game.board());
         let working = now.working[game.to_move().opponent().index()];
-        for p in now.laddered.iter().chain(working.iter()) {
-            row.set_bit(plane::LADDER, p.index(len));
-        }
+        set_plane(row, plane::LADDER, &(now.laddered | working), game);
         for (back, plane) in [(1, plane::LADDER_PREV), (2, plane::LADDER_PREV2)] {
             let ladders = self.ladders(game.board_before(back.min(n_history)));
-            for p in ladders.laddered.iter() {
-                row.set_bit(plane, p.index(len));
-            }
+            set_plane(row, plane, &ladders.laddered, game);
         }
     }
 
     fn ladders(&mut self, board: &Board) -> Ladders {
-        if let Some((_, ladders)) = self.kept.iter().find(|(b, _)| b.hash() == board.hash() && b == board) {
+        // The stones, the board's size and the ko ban are all that ladders depend on.
+        let ko = board.ko().map_or(0, |p| 1 + p.index(BOARD_LEN_MAX) as u64);
+        let key = mix(board.hash() ^ mix(ko << 16 | (board.size().w() << 8 | board.size().h()) as u64));
+        if let Some((_, ladders)) = self.kept.iter().find(|(k, _)| *k == key) {
             return *ladders;
         }
         let ladders = self.reader.read(board);
         if self.kept.is_full() {
             self.kept.pop_front();
         }
-        self.kept.push_back((board.clone(), ladders)).expect("one was taken out when full");
+        self.kept.push_back((key, ladders)).expect("one was taken out when full");
         ladders
     }
 }
 
+/// Writes a set of points as a plane of the row.
+fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, game: &Game) {
+    for y in 0..game.size().h() {
+        row.set_bits(plane, y, points.row(y));
+    }
+}
+
 fn encode_stones(game: &Game, row: &mut PackedRow) {
-    let (board, len) = (game.board(), row.len());
-    for p in game.size().points() {
-        let Some(color) = board.get(p) else { continue };
-        let cell = p.index(len);
-        row.set_bit(if color == game.to_move() { plane::OWN } else { plane::OPP }, cell);
+    let board = game.board();
+    set_plane(row, plane::OWN, board.stones(game.to_move()), game);
+    set_plane(row, plane::OPP, board.stones(game.to_move().opponent()), game);
+    let (mut low, mut high) = (PointSet::default(), PointSet::default());
+    for p in board.chains() {
         let class = Some(board.liberties(p)).filter(|n| *n <= 3).unwrap_or(0);
-        if class & 1 != 0 {
-            row.set_bit(plane::LIBERTIES_LOW, cell);
+        if class == 0 {
+            continue;
         }
-        if class & 2 != 0 {
-            row.set_bit(plane::LIBERTIES_HIGH, cell);
+        for s in board.chain(p) {
+            if class & 1 != 0 {
+                low.insert(s);
+            }
+            if class & 2 != 0 {
+                high.insert(s);
+            }
         }
     }
+    set_plane(row, plane::LIBERTIES_LOW, &low, game);
+    set_plane(row, plane::LIBERTIES_HIGH, &high, game);
 }
 
 fn encode_ko(game: &Game, row: &mut PackedRow) {
@@ -111,12 +125,8 @@ fn encode_area(game: &Game, row: &mut PackedRow) {
         Tax::None => area(game.board(), rules.suicide),
         Tax::Seki | Tax::All => taxed_area(game.board(), rules.suicide),
     };
-    let len = row.len();
-    for p in game.size().points() {
-        if let Some(color) = owners[p] {
-            row.set_bit(if color == game.to_move() { plane::AREA_OWN } else { plane::AREA_OPP }, p.index(len));
-        }
-    }
+    set_plane(row, plane::AREA_OWN, owners.of(game.to_move()), game);
+    set_plane(row, plane::AREA_OPP, owners.of(game.to_move().opponent()), game);
 }
 
 fn encode_numbers(game: &Game, row: &mut PackedRow) {

@@ -1,6 +1,7 @@
 //! A board with chains and liberties kept incrementally. Nothing here allocates.
 
 use super::point::{CELLS, Color, Point, STRIDE, Size};
+use super::pointset::{PointList, PointSet};
 use super::rules::Suicide;
 use crate::base::limits::BOARD_LEN_MAX;
 use crate::base::rng::mix;
@@ -75,6 +76,12 @@ pub struct Board {
     liberties: [u16; CELLS],
     /// At a head: stones of the chain.
     stones: [u16; CELLS],
+    /// Black's and White's stones.
+    of: [PointSet; 2],
+    /// The points without a stone.
+    empty: PointSet,
+    /// The heads of all chains.
+    heads: PointSet,
     ko: Option<Point>,
     hash: u64,
 }
@@ -87,7 +94,20 @@ impl Board {
             cells[p.0 as usize] = Cell::Empty;
         }
         let zeros = [0; CELLS];
-        Board { size, cells, head: zeros, next: zeros, liberties: zeros, stones: zeros, ko: None, hash: 0 }
+        let none = PointSet::default();
+        Board {
+            size,
+            cells,
+            head: zeros,
+            next: zeros,
+            liberties: zeros,
+            stones: zeros,
+            of: [none; 2],
+            empty: PointSet::board(size),
+            heads: none,
+            ko: None,
+            hash: 0,
+        }
     }
 
     /// Reads a drawing: rows from the top, `X` black, `O` white, `.` empty; blanks between points are ignored.
@@ -282,27 +302,43 @@ impl Board {
         hash
     }
 
-    /// The liberties of the chain of the stone on `p`, each once, in no particular order.
-    pub fn liberty_points(&self, p: Point) -> PointList {
-        let mut found = PointList::new();
-        let mut seen = PointSet::default();
-        let n = self.liberties(p);
-        for s in self.chain(p) {
-            for q in s.around() {
-                if self.is_empty(q) && seen.insert(q) {
-                    found.push(q).expect("a board has fewer points than the list holds");
-                }
-            }
-            if found.len() == n {
-                break;
-            }
-        }
-        found
+    /// The liberties of the chain of the stone on `p`.
+    pub fn liberty_points(&self, p: Point) -> PointSet {
+        let mut near = PointSet::default();
+        self.chain(p).for_each(|s| near.insert_with_neighbors(s));
+        near & self.empty
+    }
+
+    /// The points whose content differs between two boards of one size.
+    pub fn points_that_differ(&self, other: &Board) -> PointSet {
+        debug_assert_eq!(self.size, other.size);
+        let [black, white] = [0, 1].map(|i| (self.of[i] - other.of[i]) | (other.of[i] - self.of[i]));
+        black | white
     }
 
     /// Number of stones of a colour.
     pub fn count(&self, color: Color) -> usize {
-        self.cells.iter().filter(|&&c| c == Cell::of(color)).count()
+        self.stones(color).len()
+    }
+
+    /// The stones of a colour.
+    pub fn stones(&self, color: Color) -> &PointSet {
+        &self.of[color.index()]
+    }
+
+    /// One stone of every chain, the one that names it.
+    pub fn chains(&self) -> impl Iterator<Item = Point> + '_ {
+        self.heads.iter()
+    }
+
+    /// All points of the board.
+    pub fn points(&self) -> PointSet {
+        PointSet::board(self.size)
+    }
+
+    /// The points without a stone.
+    pub fn empty_points(&self) -> PointSet {
+        self.empty
     }
 
     /// The stones as rows from the top without separators: `X` black, `O` white, `.` empty.
@@ -344,6 +380,9 @@ impl Board {
             }
         }
         (self.head[at], self.next[at], self.stones[at], self.liberties[at]) = (p.0, p.0, 1, free);
+        self.of[color.index()].insert(p);
+        self.empty.remove(p);
+        self.heads.insert(p);
         match friends.as_slice() {
             [] => {}
             [friend] => self.extend(*friend, p),
@@ -373,7 +412,7 @@ impl Board {
                 self.splice(largest, friend);
             }
         }
-        self.liberties[largest as usize] = self.count_liberties(Point(largest));
+        self.liberties[largest as usize] = self.liberty_points(Point(largest)).len() as u16;
     }
 
     /// Relabels the chain `from` as part of `into` and joins the two rings; liberties are the caller's.
@@ -387,28 +426,22 @@ impl Board {
             }
         }
         self.stones[into as usize] += self.stones[from as usize];
+        self.heads.remove(Point(from));
         self.next.swap(into as usize, from as usize);
-    }
-
-    fn count_liberties(&self, p: Point) -> u16 {
-        let mut seen = PointSet::default();
-        let mut n = 0;
-        for s in self.chain(p) {
-            for q in s.around() {
-                n += u16::from(self.is_empty(q) && seen.insert(q));
-            }
-        }
-        n
     }
 
     /// Takes a chain off and gives its points back to the chains around; returns its stones.
     fn remove_chain(&mut self, p: Point) -> u16 {
         let color = self.get(p).expect("a chain is removed at one of its stones");
         let first = p.0;
-        let n = self.stones[self.head[first as usize] as usize];
+        let head = self.head[first as usize];
+        let n = self.stones[head as usize];
+        self.heads.remove(Point(head));
         let mut s = first;
         loop {
             self.cells[s as usize] = Cell::Empty;
+            self.of[color.index()].remove(Point(s));
+            self.empty.insert(Point(s));
             self.hash ^= stone_hash(Point(s), color);
             let mut raised = [0u16; 4];
             for (i, q) in Point(s).around().into_iter().enumerate() {
@@ -432,6 +465,13 @@ impl Board {
     fn rebuild(&mut self) {
         self.ko = None;
         self.hash = 0;
+        (self.of, self.heads) = Default::default();
+        for p in self.size.points() {
+            if let Some(color) = self.get(p) {
+                self.of[color.index()].insert(p);
+            }
+        }
+        self.empty = self.points() - self.of[0] - self.of[1];
         let mut seen = PointSet::default();
         for p in self.size.points() {
             let Some(color) = self.get(p) else { continue };
@@ -452,8 +492,9 @@ impl Board {
                     self.head[s.0 as usize] = p.0;
                     self.next[s.0 as usize] = chain[(i + 1) % chain.len()].0;
                 }
+                self.heads.insert(p);
                 self.stones[p.0 as usize] = chain.len() as u16;
-                self.liberties[p.0 as usize] = self.count_liberties(p);
+                self.liberties[p.0 as usize] = self.liberty_points(p).len() as u16;
             }
         }
     }
@@ -479,68 +520,6 @@ impl PartialEq for Board {
     /// Same size, stones and ko ban.
     fn eq(&self, other: &Board) -> bool {
         self.size == other.size && self.ko == other.ko && self.cells == other.cells
-    }
-}
-
-/// Points in a list that never allocates.
-pub type PointList = heapless::Vec<Point, { BOARD_LEN_MAX * BOARD_LEN_MAX }>;
-
-/// A set of points.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PointSet([u64; CELLS.div_ceil(64)]);
-
-impl PointSet {
-    /// Adds a point; true if it is new.
-    pub fn insert(&mut self, p: Point) -> bool {
-        let (word, bit) = (p.0 as usize / 64, 1u64 << (p.0 % 64));
-        let new = self.0[word] & bit == 0;
-        self.0[word] |= bit;
-        new
-    }
-
-    /// Takes a point out.
-    pub fn remove(&mut self, p: Point) {
-        self.0[p.0 as usize / 64] &= !(1u64 << (p.0 % 64));
-    }
-
-    /// Whether the point is in the set.
-    pub fn contains(&self, p: Point) -> bool {
-        self.0[p.0 as usize / 64] >> (p.0 % 64) & 1 == 1
-    }
-
-    /// Whether no point is in the set.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|&w| w == 0)
-    }
-
-    /// Number of points.
-    pub fn len(&self) -> usize {
-        self.0.iter().map(|w| w.count_ones() as usize).sum()
-    }
-
-    /// The points, row by row.
-    pub fn iter(&self) -> impl Iterator<Item = Point> + '_ {
-        self.0.iter().enumerate().flat_map(|(i, &word)| {
-            let mut left = word;
-            std::iter::from_fn(move || {
-                if left == 0 {
-                    return None;
-                }
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                Some(Point((i * 64) as u16 + bit as u16))
-            })
-        })
-    }
-}
-
-impl FromIterator<Point> for PointSet {
-    fn from_iter<I: IntoIterator<Item = Point>>(points: I) -> PointSet {
-        let mut set = PointSet::default();
-        for p in points {
-            set.insert(p);
-        }
-        set
     }
 }
 
@@ -631,7 +610,11 @@ mod tests {
                         assert_eq!(left + (taken.stones[0] + taken.stones[1]) as usize, stones);
                         let mut again = b.clone();
                         again.rebuild();
-                        assert_eq!(again.hash, b.hash);
+                        assert_eq!(
+                            (again.hash, again.of, again.empty, again.heads.len()),
+                            (b.hash, b.of, b.empty, b.heads.len())
+                        );
+                        assert!(b.chains().all(|head| b.chain_name(head) == head));
                         for q in size.points().filter(|&q| b.get(q).is_some()) {
                             assert_eq!(again.liberties(q), b.liberties(q), "{b:?} {}", q.gtp(size));
                             assert_eq!(again.chain_len(q), b.chain(q).count());
@@ -642,13 +625,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn point_sets_behave_like_sets() {
-        let size = Size::square(19).unwrap();
-        let all: PointSet = size.points().collect();
-        assert_eq!((all.len(), all.iter().count(), PointSet::default().is_empty()), (361, 361, true));
-        assert!(all.iter().eq(size.points()));
     }
 }

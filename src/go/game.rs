@@ -1,7 +1,8 @@
 //! A game: a set-up, the moves after it, and all of the past that rules and network inputs ask for.
 
-use super::board::{Board, Illegal, PointSet};
+use super::board::{Board, Illegal};
 use super::point::{Color, Move, Point, Size};
+use super::pointset::PointSet;
 use super::rules::{FriendlyPass, HandicapBonus, Ko, Rules, Scoring, Suicide, Tax};
 use super::score;
 use std::collections::HashSet;
@@ -43,8 +44,10 @@ pub struct Game {
     board: Board,
     to_move: Color,
     moves: Vec<(Color, Move)>,
-    /// The boards before the latest move and before the one before it.
+    /// The boards before the latest move and before the one before it, in turns.
     previous: [Board; 2],
+    /// Which of them is before the latest move.
+    latest_idx: usize,
     /// Moves that history planes may show.
     n_history: usize,
     past: HashSet<u64, BuildHasherDefault<Unhashed>>,
@@ -75,6 +78,7 @@ impl Game {
             start_to_move: to_move,
             start_taken: [0; 2],
             previous: [board.clone(), board.clone()],
+            latest_idx: 0,
             board,
             to_move,
             moves: Vec::new(),
@@ -234,7 +238,8 @@ impl Game {
     pub fn board_before(&self, n: usize) -> &Board {
         match n.min(self.n_history) {
             0 => &self.board,
-            n => &self.previous[n.min(2) - 1],
+            1 => &self.previous[self.latest_idx],
+            _ => &self.previous[1 - self.latest_idx],
         }
     }
 
@@ -290,20 +295,20 @@ impl Game {
 
     /// The score in points for White (negative: Black is ahead) once the `dead` stones are taken off.
     pub fn score_white(&self, dead: &PointSet) -> f32 {
+        let clean = score::without(&self.board, dead);
         let [black, white] = match self.rules.scoring {
-            Scoring::Area => self.area_points(dead),
+            Scoring::Area => self.area_points(&clean),
             Scoring::Territory => self.territory_points(dead),
         };
-        white as f32 - black as f32 + self.white_bonus()
+        white as f32 - black as f32 + self.white_bonus() + self.group_tax_white(&clean)
     }
 
-    fn area_points(&self, dead: &PointSet) -> [usize; 2] {
-        let clean = score::without(&self.board, dead);
+    fn area_points(&self, clean: &Board) -> [usize; 2] {
         let owners = match self.rules.tax {
-            Tax::None => score::area(&clean, self.rules.suicide),
-            Tax::Seki | Tax::All => score::taxed_area(&clean, self.rules.suicide),
+            Tax::None => score::area(clean, self.rules.suicide),
+            Tax::Seki | Tax::All => score::taxed_area(clean, self.rules.suicide),
         };
-        self.pay_group_tax(&clean, score::count(&owners, self.size()))
+        owners.count()
     }
 
     fn territory_points(&self, dead: &PointSet) -> [usize; 2] {
@@ -312,16 +317,16 @@ impl Game {
         for color in [Color::Black, Color::White] {
             points[color.index()] += self.taken[color.opponent().index()] as usize;
         }
-        self.pay_group_tax(&score::without(&self.board, dead), points)
+        points
     }
 
-    /// Under the tax on all groups each living group pays two points.
-    fn pay_group_tax(&self, clean: &Board, points: [usize; 2]) -> [usize; 2] {
+    /// What the tax on all groups, two points for each living one, brings White.
+    fn group_tax_white(&self, clean: &Board) -> f32 {
         if self.rules.tax != Tax::All {
-            return points;
+            return 0.0;
         }
-        let groups = score::count_groups(clean, self.rules.suicide);
-        [points[0].saturating_sub(2 * groups[0]), points[1].saturating_sub(2 * groups[1])]
+        let [black, white] = score::count_groups(clean, self.rules.suicide);
+        2.0 * (black as f32 - white as f32)
     }
 
     fn check(&self, color: Color, mv: Move, check: Check) -> Result<(), Illegal> {
@@ -353,8 +358,8 @@ impl Game {
             self.to_move = color;
             self.reset();
         }
-        self.previous.swap(0, 1);
-        self.previous[0].clone_from(&self.board);
+        self.latest_idx = 1 - self.latest_idx;
+        self.previous[self.latest_idx].clone_from(&self.board);
         self.moves.push((color, mv));
         self.n_history = (self.n_history + 1).min(HISTORY_MAX);
         match mv {
@@ -402,9 +407,11 @@ impl Game {
         self.moves.clear();
         self.taken = self.start_taken;
         let [black, white] = [Color::Black, Color::White].map(|c| self.start.count(c));
-        self.placed = [black as u32, white as u32];
+        // What was taken before a set-up was placed before it too.
+        self.placed = [black as u32 + self.taken[0], white as u32 + self.taken[1]];
+        // A set-up with white stones is a position, no handicap: no stone of Black's counts any more.
         self.n_handicap = if white == 0 { black } else { 0 };
-        self.white_has_played = false;
+        self.white_has_played = white > 0;
         self.button = if self.rules.button { Button::OnTable } else { Button::Unused };
         self.reset();
     }
@@ -488,6 +495,34 @@ mod tests {
             play_all(&mut game, "C3 pass G7 E5");
             assert_eq!(game.white_bonus(), expected, "{rules:?}");
         }
+    }
+
+    #[test]
+    fn a_set_up_with_white_stones_is_no_handicap() {
+        let board = Board::from_text("X . O\n. . .\n. . .").unwrap();
+        let mut game = Game::from_board(board, Color::Black, Rules::CHINESE, 0.5);
+        play_all(&mut game, "A1 pass B1");
+        assert_eq!(game.white_bonus(), 0.5);
+    }
+
+    #[test]
+    fn territory_credit_goes_on_through_a_set_up() {
+        let size = Size::square(5).unwrap();
+        let mut game = Game::new(size, Rules::JAPANESE, 0.0);
+        // Black takes A1: three stones of his, two of White's.
+        play_all(&mut game, "A2 A1 B1 E5 D2");
+        assert_eq!((game.taken(), game.self_komi()), ([0, 1], 1.0));
+        game.set_stone(Point::parse_gtp("E1", size).unwrap(), Some(Color::White));
+        assert_eq!((game.taken(), game.self_komi()), ([0, 1], 0.0));
+    }
+
+    #[test]
+    fn group_tax_may_cost_more_than_a_side_has() {
+        // Black's group has one point: the white stone in its second eye was not agreed to be dead.
+        let board = Board::from_text(". X . O X O\nX X X X X O\nO O O O O O\n. O . O . .").unwrap();
+        let rules = Rules::named("ancient-territory").unwrap();
+        let game = Game::from_board(board, Color::Black, rules, 0.0);
+        assert_eq!(game.score_white(&PointSet::default()), (4 - 2) as f32 - (1 - 2) as f32);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! Two judges: many random continuations show who owns each stone in the end, and where they do not agree, or
 //! where they call a chain dead, a search reads out whether the opponent can really capture it.
 
-use super::board::{Board, PointList, PointSet};
+use super::board::Board;
 use super::playout::Fates;
 use super::point::{Color, Point};
+use super::pointset::PointSet;
 use super::rules::Suicide;
 use super::score::pass_alive;
 use crate::base::rng::rng;
@@ -93,7 +94,7 @@ impl Reader {
         }
         let color = if turn == Turn::Attacker { defender.opponent() } else { defender };
         let mut unknown = false;
-        for m in local_moves(board, d, &area) {
+        for m in local_moves(board, d, &area).iter() {
             if turn == Turn::Defender && board.ko() == Some(m) {
                 continue;
             }
@@ -141,27 +142,15 @@ impl Reader {
 }
 
 /// Liberties of the chain, of weak chains next to it, and points where stones were taken.
-fn local_moves(board: &Board, d: Point, area: &PointSet) -> PointList {
+fn local_moves(board: &Board, d: Point, area: &PointSet) -> PointSet {
     let defender = board.get(d).expect("a captured chain ends its line");
-    let mut moves = board.liberty_points(d);
-    let mut seen = PointSet::default();
-    let add = |p: Point, moves: &mut PointList| {
-        if !moves.contains(&p) {
-            moves.push(p).expect("points of one board");
-        }
-    };
+    let mut moves = board.liberty_points(d) | (*area & board.empty_points());
     for s in board.chain(d) {
         for q in s.around() {
-            let weak = board.get(q) == Some(defender.opponent()) && board.liberties(q) <= 3;
-            if weak && seen.insert(board.chain_name(q)) {
-                for m in board.liberty_points(q) {
-                    add(m, &mut moves);
-                }
+            if board.get(q) == Some(defender.opponent()) && board.liberties(q) <= 3 {
+                moves |= board.liberty_points(q);
             }
         }
-    }
-    for p in area.iter().filter(|&p| board.is_empty(p)) {
-        add(p, &mut moves);
     }
     moves
 }

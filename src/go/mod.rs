@@ -8,10 +8,12 @@ pub mod ladder;
 pub mod life;
 pub mod playout;
 pub mod point;
+mod pointset;
 pub mod rules;
 pub mod score;
 
-pub use board::{Board, Illegal, PointList, PointSet};
+pub use board::{Board, Illegal};
 pub use game::Game;
 pub use point::{Color, Move, Point, Size};
+pub use pointset::{PointList, PointSet};
 pub use rules::Rules;

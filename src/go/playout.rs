@@ -1,7 +1,8 @@
 //! Random play to the end: who owns what when nobody has a plan.
 
-use super::board::{Board, PointSet};
+use super::board::Board;
 use super::point::{Color, Point};
+use super::pointset::PointSet;
 use super::rules::Suicide;
 use super::score::{PointMap, plain_area};
 use crate::base::rng::{Rng, below};
@@ -32,7 +33,7 @@ impl Fates {
             play_out(&mut end, [Color::Black, Color::White][self.n_playouts % 2], rng);
             let owners = plain_area(&end);
             for p in board.size().points() {
-                self.sums[p] += owners[p].map_or(0, |c| if c == Color::Black { 1 } else { -1 });
+                self.sums[p] += owners.get(p).map_or(0, |c| if c == Color::Black { 1 } else { -1 });
             }
             self.n_playouts += 1;
         }
@@ -62,7 +63,7 @@ impl Fates {
 /// Random moves by turns that fill no own eye, until neither side has one.
 fn play_out(board: &mut Board, first: Color, rng: &mut Rng) {
     let size = board.size();
-    let mut empty: Vec<Point> = size.points().filter(|&p| board.is_empty(p)).collect();
+    let mut empty: Vec<Point> = board.empty_points().iter().collect();
     let (mut color, mut n_passes) = (first, 0);
     for _ in 0..MOVES_PER_POINT * size.n_points() {
         match pick(board, color, &empty, rng) {
@@ -70,7 +71,7 @@ fn play_out(board: &mut Board, first: Color, rng: &mut Rng) {
                 let taken = board.play(empty.swap_remove(i), color);
                 if taken.stones != [0, 0] {
                     empty.clear();
-                    empty.extend(size.points().filter(|&p| board.is_empty(p)));
+                    empty.extend(board.empty_points().iter());
                 }
                 n_passes = 0;
             }

@@ -1,9 +1,9 @@
 //! Scores and life: pass-alive chains, area maps, territory, group tax.
 
-use super::board::{Board, PointSet};
-use super::point::{CELLS, Color, Point, Size};
+use super::board::Board;
+use super::point::{CELLS, Color, Point};
+use super::pointset::PointSet;
 use super::rules::{Suicide, Tax};
-use crate::base::limits::POINTS_MAX;
 use std::ops::{Index, IndexMut};
 
 /// One value a point.
@@ -31,100 +31,86 @@ impl<T> IndexMut<Point> for PointMap<T> {
 }
 
 /// Who owns each point; none is nobody's.
-pub type Owners = PointMap<Option<Color>>;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owners([PointSet; 2]);
 
-/// Points of each colour in an area map, Black's and White's.
-pub fn count(owners: &Owners, size: Size) -> [usize; 2] {
-    let mut n = [0; 2];
-    for p in size.points() {
-        if let Some(c) = owners[p] {
-            n[c.index()] += 1;
-        }
+impl Owners {
+    /// The points of a colour.
+    pub fn of(&self, color: Color) -> &PointSet {
+        &self.0[color.index()]
     }
-    n
+
+    /// The owner of a point.
+    pub fn get(&self, p: Point) -> Option<Color> {
+        [Color::Black, Color::White].into_iter().find(|color| self.of(*color).contains(p))
+    }
+
+    /// Points of each colour, Black's and White's.
+    pub fn count(&self) -> [usize; 2] {
+        self.0.map(|set| set.len())
+    }
 }
 
 /// Area as it stands (Tromp-Taylor): stones, and empty regions that reach one colour only. Nothing is removed.
 pub fn plain_area(board: &Board) -> Owners {
-    let mut owners = Owners::filled(None);
-    let mut seen = PointSet::default();
-    for p in board.size().points() {
-        if let Some(c) = board.get(p) {
-            owners[p] = Some(c);
-        } else if !seen.contains(p) {
-            let region = flood(board, p, |c| c.is_none());
-            let reaches = |c: Color| region.iter().any(|q| q.around().iter().any(|&n| board.get(n) == Some(c)));
-            let owner = match (reaches(Color::Black), reaches(Color::White)) {
-                (true, false) => Some(Color::Black),
-                (false, true) => Some(Color::White),
-                _ => None,
-            };
-            for q in region.iter() {
-                seen.insert(q);
-                owners[q] = owner;
-            }
-        }
-    }
-    owners
+    let (black, white) = (*board.stones(Color::Black), *board.stones(Color::White));
+    let empty = board.empty_points();
+    // What a colour reaches through empty points.
+    let [by_black, by_white] = [black, white].map(|stones| (stones.grown() & empty).flooded(&empty));
+    Owners([black | (by_black - by_white), white | (by_white - by_black)])
 }
 
 /// KataGo's area map without tax: pass-alive chains with what they enclose, then open territories, then other stones.
 /// Dead stones are found only inside small or empty closed regions of pass-alive chains.
 pub fn area(board: &Board, suicide: Suicide) -> Owners {
-    let mut owners = Owners::filled(None);
+    let mut owners = Owners::default();
     for color in [Color::Black, Color::White] {
         if board.count(color) > 0 {
             claim(board, &Benson::new(board, color, suicide), color, &mut owners);
         }
     }
-    for p in board.size().points() {
-        if owners[p].is_none() {
-            owners[p] = board.get(p);
-        }
+    let unclaimed = board.points() - owners.0[0] - owners.0[1];
+    for color in [Color::Black, Color::White] {
+        owners.0[color.index()] |= *board.stones(color) & unclaimed;
     }
     owners
 }
 
 fn claim(board: &Board, benson: &Benson, color: Color, owners: &mut Owners) {
-    for p in board.size().points() {
-        if board.get(p) == Some(color) {
-            if benson.is_alive(board, p) {
-                owners[p] = Some(color);
-            }
-        } else {
-            let region = benson.region(p);
-            let enclosed = !region.touches_dropped && (region.n_inner <= 1 || !region.has_opponent);
-            let open = !region.has_opponent && owners[p].is_none();
-            if enclosed || open {
-                owners[p] = Some(color);
-            }
+    let mut won = benson.alive;
+    let mut open = PointSet::default();
+    for region in &benson.regions {
+        let is_free = region.points.is_disjoint(board.stones(color.opponent()));
+        if region.is_closed && (region.n_inner <= 1 || is_free) {
+            won |= region.points;
+        } else if is_free {
+            open |= region.points;
         }
     }
+    let opponents = color.opponent().index();
+    owners.0[opponents] = owners.0[opponents] - won;
+    owners.0[color.index()] |= won | (open - owners.0[opponents]);
 }
 
 /// The chains of `color` that cannot be captured even if their owner always passes (Benson 1976), as a set of stones.
 pub fn pass_alive(board: &Board, color: Color, suicide: Suicide) -> PointSet {
-    let benson = Benson::new(board, color, suicide);
-    board.size().points().filter(|&p| board.get(p) == Some(color) && benson.is_alive(board, p)).collect()
+    Benson::new(board, color, suicide).alive
 }
 
 /// Points that are `color`'s whatever happens: what pass-alive chains enclose too narrowly for the opponent to live in.
 pub fn safe_territory(board: &Board, color: Color, suicide: Suicide) -> PointSet {
     let benson = Benson::new(board, color, suicide);
-    let is_safe = |&p: &Point| {
-        board.get(p) != Some(color) && {
-            let region = benson.region(p);
-            !region.touches_dropped && region.n_inner <= 1
-        }
-    };
-    board.size().points().filter(is_safe).collect()
+    let safe = benson.regions.iter().filter(|region| region.is_closed && region.n_inner <= 1);
+    safe.fold(PointSet::default(), |all, region| all | region.points)
 }
 
 /// The area map under group tax: in pieces that look like seki only stones on their own colour stay marked.
 pub fn taxed_area(board: &Board, suicide: Suicide) -> Owners {
     let mut owners = area(board, suicide);
-    for p in seki_points(board, &owners).iter() {
-        owners[p] = owners[p].filter(|_| board.get(p) == owners[p]);
+    let seki = seki_points(board, &owners);
+    for color in [Color::Black, Color::White] {
+        let owned = &mut owners.0[color.index()];
+        *owned = *owned - (seki - *board.stones(color));
     }
     owners
 }
@@ -132,21 +118,13 @@ pub fn taxed_area(board: &Board, suicide: Suicide) -> Owners {
 /// The points of one-colour pieces of an area map that look like seki: a stone of theirs is in atari, or they
 /// touch an empty point of nobody.
 pub fn seki_points(board: &Board, owners: &Owners) -> PointSet {
-    let size = board.size();
+    let near_nobodys = (board.empty_points() - owners.0[0] - owners.0[1]).grown();
     let mut seki = PointSet::default();
-    let mut seen = PointSet::default();
-    for p in size.points() {
-        let Some(color) = owners[p].filter(|_| !seen.contains(p)) else { continue };
-        let piece = flood_where(p, |q| size.contains(q) && owners[q] == Some(color));
-        let shows_seki = |q: Point| {
-            let in_atari = board.get(q) == Some(color) && board.liberties(q) == 1;
-            in_atari || q.around().iter().any(|&n| board.is_empty(n) && owners[n].is_none())
-        };
-        let is_seki = piece.iter().any(shows_seki);
-        for q in piece.iter() {
-            seen.insert(q);
-            if is_seki {
-                seki.insert(q);
+    for color in [Color::Black, Color::White] {
+        for piece in owners.of(color).pieces() {
+            let in_atari = (piece & *board.stones(color)).iter().any(|p| board.liberties(p) == 1);
+            if in_atari || !piece.is_disjoint(&near_nobodys) {
+                seki |= piece;
             }
         }
     }
@@ -171,18 +149,10 @@ pub fn territory(board: &Board, dead: &PointSet, seki: &PointSet) -> [usize; 2] 
         }
     }
     let owners = plain_area(&clean);
-    let mut seen = PointSet::default();
-    for p in board.size().points() {
-        if !clean.is_empty(p) || seen.contains(p) {
-            continue;
-        }
-        let region = flood(&clean, p, |c| c.is_none());
-        let in_seki = region.iter().any(|q| q.around().iter().any(|&n| seki.contains(n)));
-        for q in region.iter() {
-            seen.insert(q);
-            if let Some(c) = owners[q].filter(|_| !in_seki) {
-                points[c.index()] += 1;
-            }
+    let near_seki = (*seki & clean.points()).grown();
+    for region in clean.empty_points().pieces().filter(|region| region.is_disjoint(&near_seki)) {
+        if let Some(color) = region.first().and_then(|p| owners.get(p)) {
+            points[color.index()] += region.len();
         }
     }
     points
@@ -194,143 +164,97 @@ pub fn seki_stones(board: &Board, dead: &PointSet, suicide: Suicide, tax: Tax) -
         return PointSet::default();
     }
     let clean = without(board, dead);
-    seki_points(&clean, &area(&clean, suicide)).iter().filter(|&p| clean.get(p).is_some()).collect()
+    seki_points(&clean, &area(&clean, suicide)) - clean.empty_points()
 }
 
 /// Living groups of each colour: one-colour pieces of the area map that do not look like seki and hold a stone.
 pub fn count_groups(board: &Board, suicide: Suicide) -> [usize; 2] {
     let owners = area(board, suicide);
     let seki = seki_points(board, &owners);
-    let mut seen = PointSet::default();
-    let mut groups = [0; 2];
-    for p in board.size().points() {
-        let Some(color) = owners[p].filter(|_| !seen.contains(p)) else { continue };
-        for q in flood_where(p, |q| board.size().contains(q) && owners[q] == Some(color)).iter() {
-            seen.insert(q);
-        }
-        groups[color.index()] += usize::from(!seki.contains(p));
-    }
-    groups
-}
-
-/// The connected points around `p` whose content passes the test.
-fn flood(board: &Board, p: Point, inside: impl Fn(Option<Color>) -> bool) -> PointSet {
-    flood_where(p, |q| board.size().contains(q) && inside(board.get(q)))
-}
-
-fn flood_where(p: Point, inside: impl Fn(Point) -> bool) -> PointSet {
-    let mut set = PointSet::default();
-    let mut todo = heapless::Vec::<Point, POINTS_MAX>::new();
-    set.insert(p);
-    todo.push(p).expect("a board's points");
-    while let Some(q) = todo.pop() {
-        for n in q.around() {
-            if inside(n) && set.insert(n) {
-                todo.push(n).expect("each point enters once");
-            }
-        }
-    }
-    set
+    owners.0.map(|owned| owned.pieces().filter(|piece| piece.is_disjoint(&seki)).count())
 }
 
 /// A maximal connected set of points without stones of one colour.
-#[derive(Clone)]
 struct Region {
-    /// Chains of the colour that touch every point that counts.
-    vital: heapless::Vec<Point, 4>,
+    points: PointSet,
+    /// The chains of the colour, by name, that touch every point that counts.
+    vital_to: heapless::Vec<Point, 4>,
     /// Points without a neighbour of the colour.
     n_inner: usize,
-    has_opponent: bool,
-    /// It touches a chain that is not alive.
-    touches_dropped: bool,
+    /// Every chain of the colour that it touches is alive.
+    is_closed: bool,
 }
 
 /// Benson's analysis for one colour.
 struct Benson {
-    regions: heapless::Vec<Region, POINTS_MAX>,
-    region_of: PointMap<u16>,
-    /// By chain name: whether the chain was found not alive.
-    dropped: PointSet,
+    regions: Vec<Region>,
+    /// Stones of chains that are alive.
+    alive: PointSet,
 }
 
 impl Benson {
     fn new(board: &Board, color: Color, suicide: Suicide) -> Benson {
-        let mut benson =
-            Benson { regions: heapless::Vec::new(), region_of: PointMap::filled(u16::MAX), dropped: PointSet::default() };
-        for p in board.size().points() {
-            if board.get(p) != Some(color) && benson.region_of[p] == u16::MAX {
-                benson.add_region(board, p, color, suicide);
-            }
+        let own = *board.stones(color);
+        let near_own = own.grown();
+        let empty = board.empty_points();
+        let mut benson = Benson { regions: Vec::new(), alive: PointSet::default() };
+        for points in (board.points() - own).pieces() {
+            // Where the opponent may take his own stones off by suicide, points under his stones count too.
+            let counts = if suicide == Suicide::Forbidden { points & empty } else { points };
+            // A point that touches no own stone makes a region vital to none; most regions end here.
+            let is_near = (counts - near_own).is_empty();
+            let vital_to = if is_near { chains_at_every_point(board, color, &counts) } else { heapless::Vec::new() };
+            let n_inner = (points - near_own).len();
+            benson.regions.push(Region { points, vital_to, n_inner, is_closed: true });
         }
         benson.drop_until_stable(board, color);
         benson
     }
 
-    fn region(&self, p: Point) -> &Region {
-        &self.regions[self.region_of[p] as usize]
-    }
-
-    fn is_alive(&self, board: &Board, p: Point) -> bool {
-        !self.dropped.contains(board.chain_name(p))
-    }
-
-    fn add_region(&mut self, board: &Board, p: Point, color: Color, suicide: Suicide) {
-        let points = flood(board, p, |c| c != Some(color));
-        let mut region = Region { vital: heapless::Vec::new(), n_inner: 0, has_opponent: false, touches_dropped: false };
-        let mut first = true;
-        for q in points.iter() {
-            self.region_of[q] = self.regions.len() as u16;
-            let mut touched = heapless::Vec::<Point, 4>::new();
-            for n in q.around() {
-                if board.get(n) == Some(color) && !touched.contains(&board.chain_name(n)) {
-                    touched.push(board.chain_name(n)).expect("four neighbours");
-                }
-            }
-            region.n_inner += usize::from(touched.is_empty());
-            region.has_opponent |= !board.is_empty(q);
-            if board.is_empty(q) || suicide != Suicide::Forbidden {
-                if first {
-                    region.vital = touched;
-                    first = false;
-                } else {
-                    region.vital.retain(|name| touched.contains(name));
-                }
-            }
-        }
-        self.regions.push(region).ok().expect("fewer regions than points");
-    }
-
+    /// Drops chains with fewer than two vital regions, and with them the regions that they touch, until none is left to drop.
     fn drop_until_stable(&mut self, board: &Board, color: Color) {
+        let names: PointSet = self.regions.iter().flat_map(|r| r.vital_to.iter().copied()).collect();
+        self.alive = *board.stones(color);
         loop {
-            let mut n_vital = PointMap::filled(0u16);
-            for region in self.regions.iter().filter(|r| !r.touches_dropped) {
-                for &name in &region.vital {
-                    n_vital[name] += 1;
-                }
-            }
-            let mut changed = false;
-            for p in board.size().points() {
-                if board.get(p) == Some(color) && board.chain_name(p) == p && n_vital[p] < 2 {
-                    changed |= self.dropped.insert(p);
-                }
-            }
-            if !changed {
+            let n_vital = |name: &Point| self.regions.iter().filter(|r| r.is_closed && r.vital_to.contains(name)).count();
+            let alive = names.iter().filter(|name| n_vital(name) >= 2).flat_map(|name| board.chain(name)).collect();
+            if alive == self.alive {
                 return;
             }
-            for p in board.size().points() {
-                if board.get(p) != Some(color) {
-                    continue;
-                }
-                if self.dropped.contains(board.chain_name(p)) {
-                    for n in p.around() {
-                        if board.size().contains(n) && board.get(n) != Some(color) {
-                            self.regions[self.region_of[n] as usize].touches_dropped = true;
-                        }
-                    }
-                }
+            self.alive = alive;
+            let near_dropped = (*board.stones(color) - alive).grown();
+            for region in &mut self.regions {
+                region.is_closed &= region.points.is_disjoint(&near_dropped);
             }
         }
     }
+}
+
+/// The chains of `color`, by name, that touch each of the points.
+fn chains_at_every_point(board: &Board, color: Color, points: &PointSet) -> heapless::Vec<Point, 4> {
+    let mut common: Option<heapless::Vec<Point, 4>> = None;
+    for p in points.iter() {
+        let touching = p.around().into_iter().filter(|&q| board.get(q) == Some(color)).map(|q| board.chain_name(q));
+        match &mut common {
+            None => {
+                let mut first = heapless::Vec::new();
+                for name in touching {
+                    if !first.contains(&name) {
+                        first.push(name).expect("four neighbours");
+                    }
+                }
+                common = Some(first);
+            }
+            Some(common) => {
+                let touching: heapless::Vec<Point, 4> = touching.collect();
+                common.retain(|name| touching.contains(name));
+            }
+        }
+        if common.as_ref().is_some_and(|c| c.is_empty()) {
+            break;
+        }
+    }
+    common.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -359,10 +283,10 @@ mod tests {
     #[test]
     fn a_lone_stone_owns_the_board_and_dame_is_nobodys() {
         let lone = Board::from_text(". . .\n. X .\n. . .").unwrap();
-        assert_eq!(count(&area(&lone, Suicide::Forbidden), lone.size()), [9, 0]);
-        assert_eq!(count(&plain_area(&lone), lone.size()), [9, 0]);
+        assert_eq!(area(&lone, Suicide::Forbidden).count(), [9, 0]);
+        assert_eq!(plain_area(&lone).count(), [9, 0]);
         let both = Board::from_text(". X . O\n. X . O\n. X . O").unwrap();
-        assert_eq!(count(&area(&both, Suicide::Forbidden), both.size()), [6, 3]);
+        assert_eq!(area(&both, Suicide::Forbidden).count(), [6, 3]);
         assert_eq!(territory(&both, &PointSet::default(), &PointSet::default()), [3, 0]);
     }
 

@@ -93,11 +93,6 @@ impl<'a> Decoded<'a> {
         Ok(())
     }
 
-    /// The names of all tensors.
-    pub fn names(&self) -> Vec<&str> {
-        self.tensors.names().into_iter().collect()
-    }
-
     /// The net in the file; tensors besides its own are left to the caller.
     pub fn net(&self) -> Result<Net> {
         let mut arch: Arch =

@@ -3,7 +3,7 @@
 use super::judge::{View, dead_stones};
 use crate::go::rules::{FriendlyPass, Scoring};
 use crate::go::score::safe_territory;
-use crate::go::{Board, Color, Game, Move, Point, PointSet, score};
+use crate::go::{Board, Color, Game, Move, Point, PointSet, playout, score};
 
 /// A game longer than this many moves a point is not getting anywhere; the longest real ones have 1.5.
 const MOVES_PER_POINT_MAX: usize = 3;
@@ -90,27 +90,14 @@ fn best_move(game: &Game, view: &View) -> Option<Move> {
 /// Whether `p` is an eye of `color` that nothing forces to fill: only own chains around it, none in atari, and the
 /// opponent on too few corners to make it false.
 fn is_own_eye(board: &Board, p: Point, color: Color) -> bool {
-    let size = board.size();
-    let is_walled = p.neighbors(size).all(|n| board.get(n) == Some(color) && board.liberties(n) >= 2);
-    if !is_walled {
-        return false;
-    }
-    let corners = [p.x().wrapping_sub(1), p.x() + 1]
-        .into_iter()
-        .flat_map(|x| [p.y().wrapping_sub(1), p.y() + 1].map(|y| (x, y)))
-        .filter(|&(x, y)| x < size.w() && y < size.h())
-        .map(|(x, y)| Point::new(x, y));
-    let (n_corners, n_hostile) =
-        corners.fold((0, 0), |(all, hostile), q| (all + 1, hostile + usize::from(board.get(q) == Some(color.opponent()))));
-    // At the edge one hostile corner breaks the eye, in the middle it takes two.
-    n_hostile <= usize::from(n_corners == 4)
+    playout::is_own_eye(board, p, color) && p.neighbors(board.size()).all(|n| board.liberties(n) >= 2)
 }
 
 /// Points the player to move is ahead by if the game ends as it stands.
 fn margin_if_ended(game: &Game, view: &View) -> f32 {
     let white = match takes_board_literally(game) {
         true => {
-            let [black, white] = score::count(&score::plain_area(game.board()), game.size());
+            let [black, white] = score::plain_area(game.board()).count();
             white as f32 - black as f32 + game.white_bonus()
         }
         false => game.score_white(&dead_stones(game, view)),

@@ -84,7 +84,7 @@ impl Session {
     /// # Errors
     /// The number, from 1, and the fault of a move that cannot be; the game is as it was.
     pub fn load(&mut self, record: &GameRecord, n_moves_max: usize) -> std::result::Result<(), (usize, Illegal)> {
-        let rules = record.rules.as_deref().and_then(Rules::named).unwrap_or(*self.game.rules());
+        let rules = record.rules.as_deref().and_then(|text| Rules::parse(text).ok()).unwrap_or(*self.game.rules());
         let mut game = Game::new(record.size, rules, record.komi.unwrap_or(self.game.komi()));
         let mut n_moves = 0;
         // Stones that stand together are one set-up: each would forget the history anew.

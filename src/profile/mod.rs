@@ -174,6 +174,7 @@ mod tests {
             ("epochs = 8", "epochs = \"many\"", "my.toml:@: invalid type: string \"many\", expected a whole number"),
             ("epochs = 8", "epochs = -1", "my.toml:@: invalid value: integer `-1`, expected a whole number"),
             ("\"b4c32\"", "\"large\"", "my.toml:@: [train] net is \"large\", expected b{blocks}c{channels}, such as b4c32"),
+            ("\"b4c32\"", "\"b64c600\"", "my.toml:@: [train] net is \"b64c600\", expected b{blocks}c{channels}, such as b4c32"),
             ("\"adamw\"", "\"adam\"", "my.toml:@: unknown variant `adam`, expected `sgd` or `adamw`"),
             ("komi = 7.5", "komi = 7.3", "[opponent] komi is 7.3, expected an integer or half-integer"),
             ("ema_decay = 0.995", "ema_decay = 1.5", "[train] ema_decay is 1.5, expected 0.0..1.0"),

@@ -222,3 +222,10 @@ pub(super) fn is_ours(name: &str) -> bool {
     let group = stem.starts_with(GROUP_PREFIX) && stem.ends_with(".json");
     shard || group || [MANIFEST_NAME, LOCK_NAME, LISTING_NAME].contains(&stem)
 }
+
+/// Whether the folder's manifest calls itself ours, of whatever version and however damaged.
+pub(super) fn says_ours(dir: &Path) -> bool {
+    let mark = format!("\"{FORMAT}\"");
+    fs::read_limited(&dir.join(MANIFEST_NAME), MANIFEST_BYTES_MAX)
+        .is_ok_and(|bytes| bytes.windows(mark.len()).any(|window| window == mark.as_bytes()))
+}

@@ -42,7 +42,7 @@ pub use inspect::{PositionView, ShardSummary, Summary};
 pub use layout::{GameEntry, GameHash};
 pub use manifest::{LISTING_NAME, MANIFEST_NAME, Manifest, REFUSALS_MAX, Refusal, Report, ShardEntry, SizeCount, Source};
 pub use reader::Shard;
-pub use record::{Outcome, Record, Target, append_record};
+pub use record::{Ending, Outcome, Record, Target, append_record, set_ending};
 pub use sampler::{Sample, Sampler, Split};
 pub use verify::{Verified, verify};
 pub use writer::{DatasetWriter, ShardWriter, Unfinished};

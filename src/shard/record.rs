@@ -83,10 +83,41 @@ pub fn append_record(out: &mut Vec<u8>, row: &[u8], len: usize, target: &Target)
         Some(planes) => {
             for plane in planes {
                 assert_eq!(plane.len(), plane_words(len), "an ownership plane of this length");
-                out.extend(plane.iter().flat_map(|word| word.to_le_bytes()));
+                plane.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
             }
         }
         None => out.resize(out.len() + 2 * plane_words(len) * 4, 0),
+    }
+}
+
+/// How a game ended for one of the players.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ending<'a> {
+    /// Who won.
+    pub value: Option<Outcome>,
+    /// Final points of the player minus the opponent's, komi included.
+    pub score: Option<f32>,
+    /// Final area: planes of the player and the opponent, [`plane_words`] words each; disjoint.
+    pub ownership: Option<[&'a [u32]; 2]>,
+}
+
+/// States the ending in records that were appended without one, since it is known only after the last move.
+/// `endings`: Black's and White's.
+pub fn set_ending(records: &mut [u8], len: usize, endings: [Ending<'_>; 2]) {
+    for record in records.chunks_exact_mut(stride(len)) {
+        let (head, planes) = record[row_bytes(len)..].split_at_mut(TARGET_BYTES);
+        let ending = &endings[usize::from(head[11])];
+        let mut flags = u16_at(head, 8) & !(known::VALUE | known::SCORE | known::OWNERSHIP);
+        flags |= if ending.value.is_some() { known::VALUE } else { 0 };
+        flags |= if ending.score.is_some() { known::SCORE } else { 0 };
+        flags |= if ending.ownership.is_some() { known::OWNERSHIP } else { 0 };
+        head[8..10].copy_from_slice(&flags.to_le_bytes());
+        head[10] = ending.value.map_or(0, |v| v as u8);
+        head[12..16].copy_from_slice(&ending.score.unwrap_or(0.0).to_le_bytes());
+        if let Some(ownership) = ending.ownership {
+            let words = ownership.into_iter().flatten();
+            planes.chunks_exact_mut(4).zip(words).for_each(|(to, word)| to.copy_from_slice(&word.to_le_bytes()));
+        }
     }
 }
 

@@ -76,14 +76,11 @@ impl DatasetWriter {
                 return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"));
             }
         }
-        // Another version of ours is replaced; something else is not.
-        match Manifest::read(dir) {
-            Err(e) if dir.join(MANIFEST_NAME).exists() && !e.what().starts_with("version") => {
-                let what = format!("holds a {MANIFEST_NAME} of something else: will not write here");
-                Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"))
-            }
-            _ => Ok(()),
+        if dir.join(MANIFEST_NAME).exists() && !manifest::says_ours(dir) {
+            let what = format!("holds a {MANIFEST_NAME} of something else: will not write here");
+            return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"));
         }
+        Ok(())
     }
 
     /// The folder.

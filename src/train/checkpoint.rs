@@ -7,7 +7,7 @@
 //!
 //! The metadata hold the step, the length of the run, and the settings that the numbers depend on.
 
-use super::config::TrainConfig;
+use super::config::{Optimizer, TrainConfig};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
 use crate::net::Net;
@@ -125,8 +125,8 @@ impl CheckpointFile {
         Ok(CheckpointFile { bytes, state, settings, place })
     }
 
-    /// The state in it, for nets of the shape of `fresh`.
-    pub(super) fn load(&self, fresh: &Net) -> Result<Checkpoint> {
+    /// The state in it, for nets of the shape of `fresh` and this optimiser.
+    pub(super) fn load(&self, fresh: &Net, optimizer: Optimizer) -> Result<Checkpoint> {
         let file = Decoded::new(&self.place, &self.bytes)?;
         let net = |role: &str| {
             let mut net = fresh.clone();
@@ -138,14 +138,17 @@ impl CheckpointFile {
             file.tensor(name, &[values.len()], &mut values)?;
             Ok::<Vec<f32>, Error>(values)
         };
-        let has_second = file.names().contains(&SECOND);
+        let second = match optimizer {
+            Optimizer::Sgd => None,
+            Optimizer::AdamW => Some(moments(SECOND)?),
+        };
         Ok(Checkpoint {
             step: self.state.step,
             total_steps: self.state.total_steps,
             net: net("net")?,
             average: net("average")?,
             first: moments(FIRST)?,
-            second: if has_second { Some(moments(SECOND)?) } else { None },
+            second,
         })
     }
 }
@@ -177,4 +180,25 @@ pub(super) fn prune(dir: &Path, kept: usize) -> Result<()> {
         std::fs::remove_file(path).map_err(|e| Error::io(path, &e))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::NetConfig;
+
+    #[test]
+    fn a_checkpoint_without_its_moments_is_refused() {
+        let dir = std::env::temp_dir().join(format!("edgezero-checkpoint-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let net = NetConfig::named("b1c4").unwrap().init(1);
+        let first = vec![0.0; net.params().len()];
+        let state = Checkpoint { step: 3, total_steps: 9, average: net.clone(), net: net.clone(), first, second: None };
+        let settings = Settings { data: "x".to_string(), config: serde_json::Map::new() };
+        let file = CheckpointFile::open(&state.write(&dir, &settings).unwrap()).unwrap();
+        assert!(file.load(&net, Optimizer::Sgd).unwrap().second.is_none());
+        let told = file.load(&net, Optimizer::AdamW).err().unwrap().to_string();
+        assert!(told.contains("tensor 'optimizer/second': missing"), "{told}");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

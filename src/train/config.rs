@@ -2,6 +2,7 @@
 
 use crate::base::config::{BadValue, within};
 use crate::base::limits::{BOARD_LEN_MAX, BOARD_LEN_MIN};
+use crate::net::NetConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -94,16 +95,9 @@ impl TrainConfig {
         within("parse_workers", self.parse_workers, 1..=256, "threads")?;
         within("dataloader_workers", self.dataloader_workers, 1..=256, "threads")?;
         within("prefetch_factor", self.prefetch_factor, 1..=64, "batches")?;
-        if net_shape(&self.net).is_none() {
+        if NetConfig::named(&self.net).is_err() {
             return Err(BadValue::new("net", format!("{:?}", self.net), "b{blocks}c{channels}, such as b4c32"));
         }
         Ok(())
     }
-}
-
-/// Blocks and channels of a preset's name such as `b6c96`.
-fn net_shape(name: &str) -> Option<(usize, usize)> {
-    let (blocks, channels) = name.strip_prefix('b')?.split_once('c')?;
-    let (blocks, channels) = (blocks.parse().ok()?, channels.parse().ok()?);
-    ((1..=64).contains(&blocks) && (8..=1024).contains(&channels)).then_some((blocks, channels))
 }

@@ -23,6 +23,8 @@ pub(super) struct Learner<O: Ops> {
     /// Host copies for checkpoints: the learning net and the average.
     host: Net,
     step: u64,
+    /// Batches learned from, over all sessions.
+    n_batches: u64,
     rule: Optimizer,
     momentum: f32,
     decay: f32,
@@ -31,15 +33,22 @@ pub(super) struct Learner<O: Ops> {
     loss_weights: LossWeights,
 }
 
-/// Bytes a learner takes on its device, without the backend's scratch memory.
-pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, len: usize) -> usize {
+/// Share of batch number `n_batches`, from 1, in the running statistics of the norms: a plain mean at first, since a
+/// short run would otherwise be judged by statistics of its random start.
+fn norm_momentum(n_batches: u64) -> f32 {
+    NORM_MOMENTUM.max(1.0 / n_batches as f32)
+}
+
+/// Bytes a learner with batches of `batch_size` takes on its device and for its checkpoints, without the backend's
+/// scratch memory.
+pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, batch_size: usize) -> usize {
     let flat = 4 * net.params().len();
     let moments = match config.optimizer {
         Optimizer::Sgd => 1,
         Optimizer::AdamW => 2,
     };
-    // Moments, the average, and the host copy.
-    train_bytes(net.arch(), config.batch_size, len) + (moments + 2) * flat
+    // Moments, the average, and the host copy; a checkpoint has net, average and moments, as numbers and as a file.
+    train_bytes(net.arch(), batch_size, config.board_size) + (moments + 2) * flat + 2 * (moments + 2) * flat
 }
 
 impl<O: Ops> Learner<O> {
@@ -64,6 +73,7 @@ impl<O: Ops> Learner<O> {
             average_stats,
             host: from.net.clone(),
             step: from.step,
+            n_batches: from.step * config.accumulate as u64,
             rule: config.optimizer,
             momentum: config.momentum,
             decay: config.weight_decay,
@@ -85,13 +95,13 @@ impl<O: Ops> Learner<O> {
 
     /// Forgets the gradients: a step begins.
     pub(super) fn begin_step(&mut self) {
-        // A plain mean at first: a short run would otherwise be judged by statistics of its random start.
-        self.net.norm_momentum = NORM_MOMENTUM.max(1.0 / (self.step as f32 + 1.0));
         self.net.zero_grads();
     }
 
     /// Adds the gradients of one batch.
     pub(super) fn learn(&mut self, batch: &HostBatch) -> Result<Losses> {
+        self.n_batches += 1;
+        self.net.norm_momentum = norm_momentum(self.n_batches);
         self.net.forward_backward(&batch.input(), &batch.targets(), &self.loss_weights)
     }
 
@@ -176,4 +186,20 @@ pub(super) fn fresh(config: &TrainConfig, net: Net, total_steps: u64) -> Checkpo
         Optimizer::AdamW => Some(vec![0.0; n]),
     };
     Checkpoint { step: 0, total_steps, average: net.clone(), net, first: vec![0.0; n], second }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn young_norms_have_the_plain_mean_of_their_batches() {
+        let mut mean = 0.0;
+        for n in 1..=50u64 {
+            mean += norm_momentum(n) * ((n * n) as f32 - mean);
+            let expected = ((n + 1) * (2 * n + 1)) as f32 / 6.0;
+            assert!((mean / expected - 1.0).abs() < 1e-5, "{n}: {mean} {expected}");
+        }
+        assert_eq!(norm_momentum(1_000_000), NORM_MOMENTUM);
+    }
 }

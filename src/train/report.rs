@@ -125,7 +125,8 @@ pub(super) struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the file for a run that stands at `step`: lines of later steps, which are made again, are cut off.
+    /// Opens the file for a run that stands at `step`: what is made again is cut off, the lines of later steps and the
+    /// validation of this one.
     pub(super) fn open(path: &Path, step: u64) -> Result<MetricsFile> {
         let io = |e: std::io::Error| Error::io(path, &e);
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
@@ -141,7 +142,7 @@ impl MetricsFile {
     }
 }
 
-/// Bytes of the whole lines with at most `step` steps at the beginning of the file.
+/// Bytes of the whole lines at the beginning of the file that tell what was done before a run goes on at `step`.
 fn bytes_up_to(file: &File, step: u64) -> std::io::Result<u64> {
     let mut reader = BufReader::new(file);
     let mut kept = 0;
@@ -150,9 +151,10 @@ fn bytes_up_to(file: &File, step: u64) -> std::io::Result<u64> {
         line.clear();
         let n = reader.read_line(&mut line)?;
         let known: Option<Value> = line.ends_with('\n').then(|| serde_json::from_str(&line).ok()).flatten();
-        match known.and_then(|v| v["step"].as_u64()) {
-            Some(s) if s <= step => kept += n as u64,
-            _ => return Ok(kept),
+        let is_done = |line: Value| line["step"].as_u64().is_some_and(|s| s < step || (s == step && line["kind"] == "train"));
+        match known.is_some_and(is_done) {
+            true => kept += n as u64,
+            false => return Ok(kept),
         }
     }
 }
@@ -167,13 +169,31 @@ mod tests {
         let _ = std::fs::remove_file(&path);
         let mut file = MetricsFile::open(&path, 0).unwrap();
         for step in [10, 20, 30] {
+            file.append(&train_report(step)).unwrap();
             file.append(&Event::Validation(Validation { step, epoch: 0.5, losses: Losses::default() })).unwrap();
         }
         file.file.write_all(b"{\"step\": 4").unwrap();
         drop(MetricsFile::open(&path, 20).unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
         let steps: Vec<u64> = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap()).collect();
-        assert_eq!(steps, [10, 20]);
+        // The run validates at step 20 before it goes on.
+        assert_eq!(steps, [10, 10, 20]);
         std::fs::remove_file(&path).unwrap();
+    }
+
+    fn train_report(step: u64) -> Event {
+        Event::Report(Report {
+            step,
+            total_steps: 30,
+            positions_per_step: 1,
+            epoch: 0.5,
+            positions: step,
+            training: Duration::ZERO,
+            positions_per_second: 1.0,
+            waiting_share: 0.0,
+            learning_rate: 0.1,
+            gradient_norm: 1.0,
+            losses: Losses::default(),
+        })
     }
 }

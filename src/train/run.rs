@@ -69,7 +69,7 @@ pub struct Plan {
     pub n_params: usize,
     /// Steps of one pass over the positions.
     pub steps_per_epoch: u64,
-    /// Bytes of net, tensors, optimiser and batches.
+    /// Bytes of net, tensors, optimiser, checkpoints and batches.
     pub bytes: u64,
 }
 
@@ -108,27 +108,42 @@ pub fn plan<O: Ops>(job: &Job<'_>, ops: &O) -> Result<Plan> {
     }
     let net = NetConfig::named(&config.net)?.init(config.seed);
     let step_positions = (config.batch_size * config.accumulate) as u64;
-    let channels = net.arch().channels();
-    let widest = ConvShape { n: config.batch_size, len, kernel_y: 3, kernel_x: 3, c_in: channels, c_out: channels };
-    let n_batches = config.dataloader_workers * (config.prefetch_factor + 1) + 1;
-    let batches = n_batches * HostBatch::bytes(config.batch_size, len);
     let plan = Plan {
         n_positions: [train.n_positions(), validation.n_positions()],
         n_games: [train.n_games(), validation.n_games()],
         n_params: net.params().len(),
         steps_per_epoch: train.n_positions().div_ceil(step_positions),
-        bytes: (learner_bytes(&net, config, len) + batches + ops.scratch_bytes(widest)) as u64,
+        bytes: run_bytes(ops, &net, config, config.batch_size),
         net,
         train: Arc::new(train),
         validation,
     };
     if plan.bytes > job.ram_budget_bytes {
-        let fitting = (config.batch_size as u64 * job.ram_budget_bytes / plan.bytes).max(1);
         let mib = |b: u64| b >> 20;
         let what = format!("needs {} MiB, the profile allows {} MiB", mib(plan.bytes), mib(job.ram_budget_bytes));
-        return Err(Error::new("training", what).hint(format!("--batch-size {fitting}, with accumulate raised in the profile")));
+        return Err(Error::new("training", what).hint(smaller(ops, &plan.net, config, job.ram_budget_bytes)));
     }
     Ok(plan)
+}
+
+/// Bytes of a run with batches of `batch_size`: learner, checkpoints, scratch memory, batches read ahead.
+fn run_bytes<O: Ops>(ops: &O, net: &Net, config: &TrainConfig, batch_size: usize) -> u64 {
+    let (len, channels) = (config.board_size, net.arch().channels());
+    let widest = ConvShape { n: batch_size, len, kernel_y: 3, kernel_x: 3, c_in: channels, c_out: channels };
+    let n_batches = config.dataloader_workers * (config.prefetch_factor + 1) + 1;
+    let batches = n_batches * HostBatch::bytes(batch_size, len);
+    (learner_bytes(net, config, batch_size) + batches + ops.scratch_bytes(widest)) as u64
+}
+
+/// What would fit into the budget.
+fn smaller<O: Ops>(ops: &O, net: &Net, config: &TrainConfig, budget_bytes: u64) -> String {
+    // Memory is a fixed part and one that grows with the batch.
+    let fixed = run_bytes(ops, net, config, 0);
+    let position_bytes = (run_bytes(ops, net, config, config.batch_size) - fixed).div_ceil(config.batch_size as u64);
+    match budget_bytes.saturating_sub(fixed) / position_bytes {
+        0 => "a smaller net with --net, or a profile with more memory".to_string(),
+        fitting => format!("--batch-size {fitting}, with accumulate raised in the profile"),
+    }
 }
 
 /// Trains. `tell` hears of every report, validation and checkpoint.
@@ -163,7 +178,7 @@ fn starting_point<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, settings: &Setting
         match CheckpointFile::open(path) {
             Ok(file) => {
                 file.settings.check_same(settings, path)?;
-                let from = file.load(&plan.net)?;
+                let from = file.load(&plan.net, job.config.optimizer)?;
                 log::info!("resume step={} of={} checkpoint={}", from.step, from.total_steps, path.display());
                 return Ok((ops, from));
             }
@@ -294,16 +309,22 @@ impl<O: Ops> Session<'_, O> {
             let losses = self.learner.learn(&batch)?;
             prefetcher.give_back(batch);
             if !losses.total.is_finite() {
-                let what = format!("the loss at step {step} is no number");
-                return Err(
-                    Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out")
-                );
+                return Err(self.diverged("loss", step));
             }
             since.losses += losses;
         }
-        since.norm += self.learner.end_step(self.schedule.rate(step));
+        let norm = self.learner.end_step(self.schedule.rate(step));
+        if !norm.is_finite() {
+            return Err(self.diverged("gradient", step));
+        }
+        since.norm += norm;
         since.steps += 1;
         Ok(())
+    }
+
+    fn diverged(&self, what: &str, step: u64) -> Error {
+        let what = format!("the {what} at step {step} is no number");
+        Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out")
     }
 
     fn epoch(&self) -> f64 {
@@ -331,14 +352,17 @@ impl<O: Ops> Session<'_, O> {
 
     /// The averaged net on the held-out games, evenly spread; none if no game is held out.
     fn validate(&mut self) -> Result<Option<Validation>> {
-        let config = self.job.config;
-        let mut samples = self.plan.validation.in_order(config.validation_positions_max as u64).peekable();
+        let (config, plan) = (self.job.config, self.plan);
+        let mut samples = plan.validation.in_order(config.validation_positions_max as u64).peekable();
         if samples.peek().is_none() {
             return Ok(None);
         }
         let mut losses = Losses::default();
         while samples.peek().is_some() {
-            self.batch.fill(&self.plan.validation, samples.by_ref().take(config.batch_size))?;
+            if self.job.stop.requested() {
+                return Err(self.stop_cleanly()?);
+            }
+            self.batch.fill(&plan.validation, samples.by_ref().take(config.batch_size))?;
             losses += self.learner.evaluate(&self.batch)?;
         }
         let validation = Validation { step: self.learner.step(), epoch: self.epoch(), losses };

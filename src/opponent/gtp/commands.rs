@@ -214,8 +214,8 @@ fn put_handicap(session: &mut Session, stones: &[Point]) -> String {
 
 /// Canadian time, GTP's own form: main time, a period, and the stones of a period. A period without stones is no limit.
 fn time_settings(session: &mut Session, args: &[&str]) -> Reply {
-    let numbers: Vec<f64> = args.iter().filter_map(|arg| arg.parse().ok()).filter(|n: &f64| (0.0..1e9).contains(n)).collect();
-    let &[main, period, stones] = &numbers[..] else {
+    let numbers: Vec<Option<f64>> = args.iter().map(|arg| arg.parse().ok().filter(|n| (0.0..1e9).contains(n))).collect();
+    let [Some(main), Some(period), Some(stones)] = numbers[..] else {
         return Err(format!("Expected three numbers, 0 or more, for time_settings but got '{}'", args.join(" ")));
     };
     let unlimited = period > 0.0 && stones == 0.0;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::rng::{below, rng};
-use crate::go::{Move, Size};
+use crate::go::{Move, Rules, Size};
 use crate::infer::Evaluation;
 use crate::infer::scripted::Scripted;
 use crate::opponent::OpponentConfig;
@@ -184,7 +184,9 @@ fn komi_and_rules() {
          > time_left b soon 0
          ? Could not parse time: 'soon'|
          > time_settings 1 2
-         ? Expected three numbers, 0 or more, for time_settings but got '1 2'|",
+         ? Expected three numbers, 0 or more, for time_settings but got '1 2'|
+         > time_settings main 60 30 1
+         ? Expected three numbers, 0 or more, for time_settings but got 'main 60 30 1'|",
     );
 }
 
@@ -388,6 +390,17 @@ fn records_are_loaded() {
              ? cannot load file: /no/such.sgf: No such file or directory (os error 2)|"
         ),
     );
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn rules_in_json_are_loaded() {
+    // As `edgezero play --rules '{…}' --sgf` writes them.
+    let path = std::env::temp_dir().join(format!("edgezero-load-json-{}.sgf", std::process::id()));
+    let rules = Rules::named("aga-button").unwrap().to_json();
+    std::fs::write(&path, format!("(;SZ[5]KM[3]RU[{rules}];W[cc])")).unwrap();
+    let path = path.to_str().unwrap();
+    check(Liking::default(), &format!("> loadsgf {path}\n= |\n> kata-get-rules\n= {rules}|"));
     std::fs::remove_file(path).unwrap();
 }
 

@@ -1,0 +1,223 @@
+//! Sets of points as bits, with the operations of whole boards at once.
+
+use super::point::{CELLS, Point, STRIDE, Size};
+use crate::base::limits::BOARD_LEN_MAX;
+use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
+
+/// Points in a list that never allocates.
+pub type PointList = heapless::Vec<Point, { BOARD_LEN_MAX * BOARD_LEN_MAX }>;
+
+const WORDS: usize = CELLS.div_ceil(64);
+
+/// A set of points: bit `c % 64` of word `c / 64` is cell `c`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PointSet([u64; WORDS]);
+
+impl PointSet {
+    /// All points of a board.
+    pub fn board(size: Size) -> PointSet {
+        let mut set = PointSet::default();
+        for y in 0..size.h() {
+            set.or_bits((y + 1) * STRIDE + 1, (1 << size.w()) - 1);
+        }
+        set
+    }
+
+    /// Adds a point; true if it is new.
+    pub fn insert(&mut self, p: Point) -> bool {
+        let (word, bit) = (p.0 as usize / 64, 1u64 << (p.0 % 64));
+        let new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        new
+    }
+
+    /// Adds a point and the cells next to it; some of these may be wall.
+    pub fn insert_with_neighbors(&mut self, p: Point) {
+        const CROSS: u64 = 1 | 0b111 << (STRIDE - 1) | 1 << (2 * STRIDE);
+        self.or_bits(p.0 as usize - STRIDE, CROSS);
+    }
+
+    /// Takes a point out.
+    pub fn remove(&mut self, p: Point) {
+        self.0[p.0 as usize / 64] &= !(1u64 << (p.0 % 64));
+    }
+
+    /// Whether the point is in the set.
+    pub fn contains(&self, p: Point) -> bool {
+        self.0[p.0 as usize / 64] >> (p.0 % 64) & 1 == 1
+    }
+
+    /// Whether no point is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().fold(0, |all, word| all | word) == 0
+    }
+
+    /// Whether the sets have no point in common.
+    pub fn is_disjoint(&self, other: &PointSet) -> bool {
+        (*self & *other).is_empty()
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// The first point, row by row.
+    pub fn first(&self) -> Option<Point> {
+        let word = self.0.iter().position(|&w| w != 0)?;
+        Some(Point((word * 64) as u16 + self.0[word].trailing_zeros() as u16))
+    }
+
+    /// The points, row by row.
+    pub fn iter(&self) -> impl Iterator<Item = Point> + '_ {
+        self.0.iter().enumerate().flat_map(|(i, &word)| {
+            let mut left = word;
+            std::iter::from_fn(move || {
+                if left == 0 {
+                    return None;
+                }
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                Some(Point((i * 64) as u16 + bit as u16))
+            })
+        })
+    }
+
+    /// The points of row `y` as bits, column 0 lowest.
+    pub fn row(&self, y: usize) -> u32 {
+        let at = (y + 1) * STRIDE + 1;
+        let (word, shift) = (at / 64, at % 64);
+        let high = if shift == 0 || word + 1 == WORDS { 0 } else { self.0[word + 1] << (64 - shift) };
+        ((self.0[word] >> shift | high) as u32) & ((1 << BOARD_LEN_MAX) - 1)
+    }
+
+    /// The set and all cells next to it; some of these may be wall.
+    pub fn grown(&self) -> PointSet {
+        *self | self.up(1) | self.down(1) | self.up(STRIDE) | self.down(STRIDE)
+    }
+
+    /// The points of `inside` that are connected with this set, which is part of it.
+    pub fn flooded(&self, inside: &PointSet) -> PointSet {
+        let mut set = *self;
+        loop {
+            let next = set.grown() & *inside;
+            if (next - set).is_empty() {
+                return set;
+            }
+            set = next;
+        }
+    }
+
+    /// The connected pieces of the set.
+    pub fn pieces(&self) -> impl Iterator<Item = PointSet> + use<> {
+        let mut left = *self;
+        std::iter::from_fn(move || {
+            let piece = PointSet::from_iter([left.first()?]).flooded(&left);
+            left = left - piece;
+            Some(piece)
+        })
+    }
+
+    /// Every cell moved to a higher one; `by` is 1 to 63.
+    fn up(&self, by: usize) -> PointSet {
+        let low = [0].into_iter().chain(self.0);
+        PointSet(words(self.0.iter().zip(low).map(|(word, below)| word << by | below >> (64 - by))))
+    }
+
+    /// Every cell moved to a lower one; `by` is 1 to 63.
+    fn down(&self, by: usize) -> PointSet {
+        let high = self.0[1..].iter().copied().chain([0]);
+        PointSet(words(self.0.iter().zip(high).map(|(word, above)| word >> by | above << (64 - by))))
+    }
+
+    fn or_bits(&mut self, at: usize, bits: u64) {
+        let (word, shift) = (at / 64, at % 64);
+        self.0[word] |= bits << shift;
+        if shift > 0 && word + 1 < WORDS {
+            self.0[word + 1] |= bits >> (64 - shift);
+        }
+    }
+}
+
+fn words(from: impl Iterator<Item = u64>) -> [u64; WORDS] {
+    let mut out = [0; WORDS];
+    out.iter_mut().zip(from).for_each(|(to, word)| *to = word);
+    out
+}
+
+impl BitAnd for PointSet {
+    type Output = PointSet;
+    fn bitand(mut self, other: PointSet) -> PointSet {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a &= b);
+        self
+    }
+}
+
+impl BitOr for PointSet {
+    type Output = PointSet;
+    fn bitor(mut self, other: PointSet) -> PointSet {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a |= b);
+        self
+    }
+}
+
+impl BitOrAssign for PointSet {
+    fn bitor_assign(&mut self, other: PointSet) {
+        *self = *self | other;
+    }
+}
+
+/// The points of the first set that are not in the second.
+impl Sub for PointSet {
+    type Output = PointSet;
+    fn sub(mut self, other: PointSet) -> PointSet {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a &= !b);
+        self
+    }
+}
+
+impl FromIterator<Point> for PointSet {
+    fn from_iter<I: IntoIterator<Item = Point>>(points: I) -> PointSet {
+        let mut set = PointSet::default();
+        for p in points {
+            set.insert(p);
+        }
+        set
+    }
+}
+
+const _: () = assert!(STRIDE < 64 && BOARD_LEN_MAX <= 32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_points() {
+        for (w, h) in [(2, 2), (7, 3), (9, 13), (19, 19)] {
+            let size = Size::new(w, h).unwrap();
+            let all = PointSet::board(size);
+            assert_eq!((all.len(), all.first(), all.is_empty()), (w * h, Some(Point::new(0, 0)), false));
+            assert!(all.iter().eq(size.points()));
+            assert_eq!(size.points().collect::<PointSet>(), all);
+            assert!((0..h).all(|y| all.row(y) == (1 << w) - 1));
+            for p in size.points() {
+                let near = PointSet::from_iter([p]).grown() & all;
+                let mut cross = PointSet::default();
+                cross.insert_with_neighbors(p);
+                assert_eq!(cross & all, near);
+                assert_eq!(near, p.neighbors(size).chain([p]).collect());
+                assert_eq!(PointSet::from_iter([p]).flooded(&all), all);
+                assert_eq!((all - PointSet::from_iter([p])).len(), w * h - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_connected_and_apart() {
+        let size = Size::square(5).unwrap();
+        let column: PointSet = size.points().filter(|p| p.x() == 2).collect();
+        let sizes: Vec<usize> = (PointSet::board(size) - column).pieces().map(|piece| piece.len()).collect();
+        assert_eq!(sizes, [10, 10]);
+    }
+}
