@@ -30,7 +30,7 @@ fn write_games(dir: &Path) -> [PathBuf; 4] {
             let mut text = format!("(;SZ[{}]RE[W+2.5]", if i % 3 == 0 { 13 } else { 9 });
             // A walk over the board that meets no point twice.
             for ply in 0..60 {
-                let point = (ply * 16 + mix(seed) % 16) % 81;
+                let point = (ply * 16 + mix(seed)) % 81;
                 if ply < 2 || ply % 5 != 0 {
                     let [x, y] = [point % 9, point / 9].map(|v| (b'a' + v as u8) as char);
                     text.push_str(&format!(";{}[{x}{y}]", ["B", "W"][ply as usize % 2]));
@@ -52,7 +52,8 @@ fn start(paths: &[&PathBuf], out: &Path) -> Child {
 /// The state of `out`: the number of the data set it is, or none; its files are those of that data set.
 fn state(out: &Path, data_sets: &[Contents]) -> Option<usize> {
     let manifest = fs::read(out.join(MANIFEST_NAME)).ok()?;
-    let found = data_sets.iter().position(|set| set[MANIFEST_NAME] == manifest).expect("the old or the new manifest");
+    let found = data_sets.iter().position(|set| set[MANIFEST_NAME] == manifest);
+    let found = found.unwrap_or_else(|| panic!("another manifest: {}", String::from_utf8_lossy(&manifest)));
     let here = contents(out);
     for (name, bytes) in &data_sets[found] {
         assert!(here.get(name) == Some(bytes), "{name}: gone or changed");

@@ -184,3 +184,19 @@ fn an_unfinished_run_is_gone_on_with() {
     convert_to(&paths, &out, Duplicates::Drop);
     assert_as_from_nothing(&dir, &paths, Duplicates::Drop);
 }
+
+#[test]
+fn folders_that_look_alike_are_told_apart() {
+    let dir = TempDir::new("alike");
+    let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
+    for (i, folder) in [&a, &b].into_iter().enumerate() {
+        let path = folder.join("game.sgf");
+        write_game(&path, 10 + 100 * i);
+        fs::File::options().append(true).open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    let out = dir.path().join("out");
+    convert_to(&[a], &out, Duplicates::Drop);
+    let done = convert_to(std::slice::from_ref(&b), &out, Duplicates::Drop);
+    assert_eq!((done.groups_made, done.groups_kept), (1, 0));
+    assert_as_from_nothing(&dir, &[b], Duplicates::Drop);
+}

@@ -2,7 +2,7 @@
 
 use crate::base::{Error, Result};
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,11 @@ impl Files {
     /// The given folder that the last file was found in; `None` for a file that was given.
     pub(super) fn root(&self) -> Option<&Path> {
         self.open.first().map(|folder| folder.path.as_path())
+    }
+
+    /// Its last name, however it was reached.
+    pub(super) fn root_name(&self) -> Option<&OsStr> {
+        self.open.first().and_then(|folder| folder.real.file_name())
     }
 
     /// Another number whenever the walk enters or leaves a given folder or one right below it.

@@ -130,10 +130,13 @@ impl GroupsInMaking {
             self.end();
             self.listing_at = listing.map_or(0, Listing::bytes);
         }
-        // Names below the given paths, so that the same folder reached another way stays the same.
+        // The given folder's own name and the names below it, so that the same folder reached another way stays the same.
+        let root = files.root_name().unwrap_or_default().as_encoded_bytes();
         let name = files.root().and_then(|root| path.strip_prefix(root).ok()).map_or(file, |p| p.as_os_str().as_encoded_bytes());
-        self.key.update((name.len() as u64).to_le_bytes());
-        self.key.update(name);
+        for name in [root, name] {
+            self.key.update((name.len() as u64).to_le_bytes());
+            self.key.update(name);
+        }
         self.key.update(size.to_le_bytes());
         self.key.update(time.to_le_bytes());
         self.bytes += size;
