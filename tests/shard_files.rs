@@ -290,6 +290,22 @@ fn foreign_files_and_other_versions_are_refused() {
 }
 
 #[test]
+fn a_damaged_group_file_is_found() {
+    let dir = TempDir::new("group");
+    write_dataset(dir.path(), 9, &[((9, 9), 20)]);
+    let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
+    let group = names.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("group-")).unwrap();
+    let whole = fs::read_to_string(&group).unwrap();
+    for (text, what) in [(whole.replacen('0', "7", 1), "the file is damaged"), (whole[..40].to_string(), "no group of ours")] {
+        fs::write(&group, text).unwrap();
+        let err = check(dir.path()).unwrap_err();
+        assert!(err.contains(what) && err.contains("\ntry: edgezero convert"), "{err}");
+    }
+    fs::remove_file(&group).unwrap();
+    assert!(check(dir.path()).unwrap_err().contains("No such file"));
+}
+
+#[test]
 fn a_folder_is_whole_or_refused() {
     let dir = TempDir::new("whole");
     let err = |dir: &Path| Dataset::open(dir).err().unwrap().to_string();
@@ -301,7 +317,7 @@ fn a_folder_is_whole_or_refused() {
     // A writer that is dropped leaves the old data set as it was.
     let mut writer = DatasetWriter::create(dir.path()).unwrap();
     let second = DatasetWriter::create(dir.path()).err().unwrap().to_string();
-    assert!(second.contains("another edgezero convert"), "{second}");
+    assert!(second.contains(&format!("another edgezero convert (process {}) is writing here", std::process::id())), "{second}");
     write_game(&mut writer, Size::square(9).unwrap(), 0, &[made(&mut rng(1, 1), Size::square(9).unwrap())]);
     drop(writer);
     assert_eq!(check(dir.path()), Ok(23));

@@ -115,20 +115,20 @@ fn current(out: &Path, survey: &Survey) -> Option<Manifest> {
     let dataset = Dataset::open(out).ok()?;
     let manifest = dataset.manifest();
     let same = manifest.source == survey.source && manifest.report.files_skipped == survey.n_skipped;
-    let whole = manifest.groups.iter().all(|group| group.completeness == Completeness::Whole);
-    (same && whole).then(|| manifest.clone())
+    let whole = |group: &GroupEntry| group.completeness == Completeness::Whole && out.join(&group.file).is_file();
+    (same && manifest.groups.iter().all(whole)).then(|| manifest.clone())
 }
 
 fn finish(job: &Conversion, survey: Survey, writer: DatasetWriter, entries: Vec<GroupEntry>) -> Result<Manifest> {
-    let totals = Report { files_skipped: survey.n_skipped, ..Report::default() };
-    let report = writer.report(&totals, &entries)?;
+    let mut report = Report { files_skipped: survey.n_skipped, ..Report::default() };
+    writer.add_counts(&mut report, &entries)?;
     if report.games_accepted == 0 {
         let reasons = report.refused_by_reason.iter().map(|(reason, n)| format!("{n} {reason}"));
         let reasons = reasons.collect::<Vec<_>>().join(", ");
         let what = format!("no usable game in {} files; refused: {reasons}", report.files);
         return Err(Error::new(job.out.display(), what).hint("-v, which tells each refusal"));
     }
-    writer.finish(survey.source, totals, entries)
+    writer.finish(survey.source, report, entries)
 }
 
 /// What a run will use.

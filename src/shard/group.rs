@@ -1,6 +1,6 @@
 //! A group: the part of a data set that was made from one run of sources and is made anew as a whole.
 
-use super::layout::GameHash;
+use super::layout::{GameHash, HINT_AGAIN};
 use super::manifest::{Report, ShardEntry};
 use super::reader::Shard;
 use crate::base::{Error, Result, fs};
@@ -45,7 +45,7 @@ pub struct Group {
     pub report: Report,
     /// Hashes of the games that are left out because an earlier group has them, in hexadecimal digits.
     pub dropped: Vec<String>,
-    /// Its shard files, shortest array first.
+    /// Its shard files, up to each cut shortest array first.
     pub shards: Vec<ShardEntry>,
 }
 
@@ -65,12 +65,12 @@ impl Group {
     /// A file that is missing or none of ours, or has other content than its name says.
     pub fn read(dir: &Path, file: &str) -> Result<Group> {
         let path = dir.join(file);
-        let bytes = fs::read_limited(&path, GROUP_BYTES_MAX)?;
+        let bytes = fs::read_limited(&path, GROUP_BYTES_MAX).map_err(|e| e.hint(HINT_AGAIN))?;
         let group: Group = serde_json::from_slice(&bytes).map_err(|e| {
             Error::new(format!("{}:{}:{}", path.display(), e.line(), e.column()), format!("no group of ours: {e}"))
         })?;
         if file != group_file(&group.key, &bytes) {
-            return Err(Error::new(path.display(), "other content than its name says: the file is damaged"));
+            return Err(Error::new(path.display(), "other content than its name says: the file is damaged").hint(HINT_AGAIN));
         }
         Ok(group)
     }

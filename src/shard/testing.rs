@@ -28,7 +28,7 @@ pub fn small_dataset(dir: &Path, n_games: u64) -> Dataset {
     dataset_in_groups(dir, n_games, 1)
 }
 
-/// The same games, so many in turn to each of `n_groups` groups.
+/// The same games, so many in turn to each of `n_groups` groups, one of which is cut.
 pub fn dataset_in_groups(dir: &Path, n_games: u64, n_groups: u64) -> Dataset {
     let size = Size::square(9).unwrap();
     let mut writer = DatasetWriter::create(dir).unwrap();
@@ -58,6 +58,9 @@ pub fn dataset_in_groups(dir: &Path, n_games: u64, n_groups: u64) -> Dataset {
         let mut hash = [0; 16];
         hash[..8].copy_from_slice(&mix(game).to_le_bytes());
         writer.push_game(size, GameHash(hash), &mut records).unwrap();
+        if game == n_games / 3 && n_groups > 1 {
+            writer.cut().unwrap();
+        }
         if (game + 1) * n_groups / n_games > game * n_groups / n_games {
             groups.push(writer.end_group(Group { key: format!("{game:x}"), ..Group::default() }).unwrap());
         }

@@ -35,10 +35,13 @@ pub enum Unfinished {
 pub struct DatasetWriter {
     dir: PathBuf,
     shards: [Option<ShardWriter>; BOARD_LEN_MAX + 1],
+    /// The finished shard files of the group being written.
+    parts: Vec<ShardEntry>,
     origin: Origin,
     unfinished: Unfinished,
-    /// The data set to be replaced; `None` in a new folder and for one of another version.
-    old: Option<Manifest>,
+    /// The files of the data set that readers see; `None` in a new folder, and where a manifest of another version or a
+    /// damaged one does not tell.
+    in_use: Option<HashSet<String>>,
     lock: Option<FolderLock>,
 }
 
@@ -52,10 +55,11 @@ impl DatasetWriter {
         let origin = if dir.exists() { Origin::Found } else { Origin::Made };
         create_dir(dir)?;
         let lock = FolderLock::take(dir).inspect_err(|_| remove_if_made(dir, origin))?;
-        let old = Manifest::read(dir).ok();
+        let in_use = Manifest::read(dir).ok().map(|manifest| manifest.file_names().map(str::to_string).collect());
         let shards = std::array::from_fn(|_| None);
         let unfinished = Unfinished::Remove;
-        let writer = DatasetWriter { dir: dir.to_path_buf(), shards, origin, unfinished, old, lock: Some(lock) };
+        let writer =
+            DatasetWriter { dir: dir.to_path_buf(), shards, parts: Vec::new(), origin, unfinished, in_use, lock: Some(lock) };
         writer.remove_files(|name| name.ends_with(".part") || name.ends_with(".new") || name == LISTING_NAME);
         Ok(writer)
     }
@@ -97,8 +101,10 @@ impl DatasetWriter {
     /// Their files were opened; the data blocks in them were not read.
     pub fn finished_groups(&self) -> BTreeMap<String, GroupEntry> {
         let mut found = BTreeMap::new();
-        let current = self.old.iter().flat_map(|manifest| manifest.groups.iter().map(|group| group.file.clone()));
-        for file in current.chain(self.file_names().filter(|name| name.starts_with(GROUP_PREFIX))) {
+        // Those of the present data set first.
+        let mut files: Vec<String> = self.file_names().filter(|name| name.starts_with(GROUP_PREFIX)).collect();
+        files.sort_by_key(|file| (!self.in_use.as_ref().is_some_and(|in_use| in_use.contains(file)), file.clone()));
+        for file in files {
             let Ok(group) = Group::read(&self.dir, &file) else { continue };
             if group.completeness == Completeness::Whole && group.open_shards(&self.dir).is_ok() {
                 found.entry(group.key).or_insert(GroupEntry { file, completeness: group.completeness });
@@ -118,8 +124,9 @@ impl DatasetWriter {
         shard.push_game(size, hash, records)
     }
 
-    /// Completes the group being written, from the games pushed since the last one. `group` holds all but its shards.
-    pub fn end_group(&mut self, mut group: Group) -> Result<GroupEntry> {
+    /// Ends the shard files being written: the games that follow in this group go to new ones. An archive is one group
+    /// and has its cuts where its unpacked folder would have the ends of groups, so that both give the same files.
+    pub fn cut(&mut self) -> Result<()> {
         for shard in self.shards.iter_mut().filter_map(Option::take) {
             let made = shard.path.clone();
             let mut entry = shard.finish()?;
@@ -132,24 +139,28 @@ impl DatasetWriter {
             } else {
                 std::fs::rename(&made, &path).map_err(|e| Error::io(&path, &e))?;
             }
-            group.shards.push(entry);
+            self.parts.push(entry);
         }
+        Ok(())
+    }
+
+    /// Completes the group being written, from the games pushed since the last one. `group` holds all but its shards.
+    pub fn end_group(&mut self, mut group: Group) -> Result<GroupEntry> {
+        self.cut()?;
+        group.shards = std::mem::take(&mut self.parts);
         group.write(&self.dir)
     }
 
-    /// The counts of these groups and `totals`, which tells what no group counts.
-    pub fn report(&self, totals: &Report, groups: &[GroupEntry]) -> Result<Report> {
-        let mut report = totals.clone();
-        for entry in groups {
+    /// Adds the counts of these groups to `report`, which tells what no group counts.
+    pub fn add_counts(&self, report: &mut Report, groups: &[GroupEntry]) -> Result<()> {
+        groups.iter().try_for_each(|entry| {
             report.add(Group::read(&self.dir, &entry.file)?.report);
-        }
-        Ok(report)
+            Ok(())
+        })
     }
 
-    /// Completes the data set of these groups, in this order: from here on readers see it, and what it replaces is
-    /// gone. `totals` is as for [`DatasetWriter::report`].
-    pub fn finish(mut self, source: Source, totals: Report, groups: Vec<GroupEntry>) -> Result<Manifest> {
-        let report = self.report(&totals, &groups)?;
+    /// Completes the data set of these groups, in this order: from here on readers see it, and what it replaces is gone.
+    pub fn finish(mut self, source: Source, report: Report, groups: Vec<GroupEntry>) -> Result<Manifest> {
         let mut shards = Vec::new();
         for entry in &groups {
             shards.extend(Group::read(&self.dir, &entry.file)?.shards);
@@ -160,7 +171,7 @@ impl DatasetWriter {
         // The files that it names first.
         sync_parent(&self.dir.join(MANIFEST_NAME))?;
         manifest.write(&self.dir)?;
-        self.old = Some(manifest.clone());
+        self.in_use = Some(manifest.file_names().map(str::to_string).collect());
         self.unfinished = Unfinished::Remove;
         Ok(manifest)
     }
@@ -184,10 +195,10 @@ impl DatasetWriter {
 impl Drop for DatasetWriter {
     fn drop(&mut self) {
         self.shards.fill_with(|| None);
-        let foreign_version = self.old.is_none() && self.dir.join(MANIFEST_NAME).exists();
-        if self.unfinished == Unfinished::Remove && !foreign_version {
-            let named: HashSet<&str> = self.old.iter().flat_map(Manifest::file_names).collect();
-            self.remove_files(|name| name != LOCK_NAME && !named.contains(name));
+        let unknown = self.in_use.is_none() && self.dir.join(MANIFEST_NAME).exists();
+        if self.unfinished == Unfinished::Remove && !unknown {
+            let in_use = self.in_use.take().unwrap_or_default();
+            self.remove_files(|name| name != LOCK_NAME && !in_use.contains(name));
         }
         self.lock = None;
         remove_if_made(&self.dir, self.origin);
