@@ -16,7 +16,7 @@ fn edgezero(net: &Path, dir: &Path) -> Program {
     std::fs::write(&profile, text.replace("resign_below = 0.03", "resign_below = 0.00")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgezero"));
     command.args(["gtp", "--backend", "cpu", "--threads", "1", "--profile"]).arg(&profile).arg("--net").arg(net);
-    Program::spawn(&mut command).unwrap()
+    Program::spawn(&mut command, &Stop::default()).unwrap()
 }
 
 fn check(len: usize, komi: f32) {
@@ -26,7 +26,7 @@ fn check(len: usize, komi: f32) {
     let mut ours = edgezero(&net, dir.path());
     // Level 1 for speed; it takes dead stones off before it passes, so that no reading is left to disagree on.
     let args = "--mode gtp --chinese-rules --never-resign --capture-all-dead --level 1 --seed 1";
-    let mut theirs = Program::spawn(Command::new(gnugo).args(args.split(' '))).unwrap();
+    let mut theirs = Program::spawn(Command::new(gnugo).args(args.split(' ')), &Stop::default()).unwrap();
 
     let mut game = Game::new(Size::square(len).unwrap(), Rules::CHINESE, komi);
     let mut seats = Seats::Two { black: &mut ours, white: &mut theirs };

@@ -44,7 +44,13 @@ impl Error {
 
     /// An operating-system error on a file.
     pub fn io(path: &Path, err: &std::io::Error) -> Error {
-        Error::new(path.display(), err)
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        let told = Error::new(path.display(), err);
+        match err.kind() {
+            StorageFull => told.hint("more free space there, or a folder on another disk"),
+            PermissionDenied | ReadOnlyFilesystem => told.hint("a place this user may read and write"),
+            _ => told,
+        }
     }
 
     /// Something wrong in a file at a byte offset: `a.shard @ byte 64: …`.
@@ -56,6 +62,11 @@ impl Error {
     pub fn hint(mut self, hint: impl fmt::Display) -> Error {
         self.hint = Some(hint.to_string());
         self
+    }
+
+    /// Adds what to do next to a failure where nothing nearer to it has said so.
+    pub fn or_hint(self, hint: impl fmt::Display) -> Error {
+        if self.hint.is_some() || self.fault == Fault::Stopped { self } else { self.hint(hint) }
     }
 
     /// Whose fault it is.

@@ -15,16 +15,14 @@ pub struct WholeFile {
 impl WholeFile {
     /// Starts `path`, writing to a neighbour of it.
     pub fn create(path: &Path) -> Result<WholeFile> {
+        if path.is_dir() {
+            return Err(Error::new(path.display(), "a folder is there, expected a file or nothing").hint("another file name"));
+        }
         let mut name = path.file_name().ok_or_else(|| Error::new(path.display(), "names no file"))?.to_os_string();
         name.push(".part");
         let beside = path.with_file_name(name);
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&beside)
-            .map_err(|e| Error::io(&beside, &e))?;
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&beside).map_err(|e| Error::io(path, &e))?;
         Ok(WholeFile { path: path.to_path_buf(), beside, out: Some(BufWriter::with_capacity(1 << 16, file)) })
     }
 
@@ -35,7 +33,7 @@ impl WholeFile {
 
     /// Writes all of `bytes`.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out().write_all(bytes).map_err(|e| Error::io(&self.beside, &e))
+        self.out().write_all(bytes).map_err(|e| Error::io(&self.path, &e))
     }
 
     /// Flushes, syncs and renames: from here on the file is there.
@@ -48,9 +46,11 @@ impl WholeFile {
     /// As [`WholeFile::commit`], but a loss of power may still take the name back: for one of many files of a folder
     /// that [`sync_parent`] makes durable together.
     pub fn place(mut self) -> Result<()> {
-        let out = self.out();
-        out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| Error::io(&self.beside, &e))?;
-        fs::rename(&self.beside, &self.path).map_err(|e| Error::io(&self.path, &e))?;
+        let beside = &self.beside;
+        let out = self.out.as_mut().expect("taken only by a commit that succeeds");
+        let renamed = out.flush().and_then(|()| out.get_ref().sync_all()).and_then(|()| fs::rename(beside, &self.path));
+        // What failed is still `out`'s: dropping it takes the neighbour away.
+        renamed.map_err(|e| Error::io(&self.path, &e))?;
         self.out = None;
         Ok(())
     }
@@ -107,6 +107,9 @@ pub fn shown(path: &Path) -> String {
 
 /// Creates a folder and its parents.
 pub fn create_dir(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_dir() {
+        return Err(Error::new(path.display(), "a file is there, expected a folder or nothing").hint("the name of a new folder"));
+    }
     fs::create_dir_all(path).map_err(|e| Error::io(path, &e))
 }
 
@@ -142,6 +145,20 @@ mod tests {
         drop(half);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        // A rename that fails leaves nothing beside, and errors name the file that was asked for.
+        let blocked = dir.join("b.bin");
+        let mut late = WholeFile::create(&blocked).unwrap();
+        late.write(b"late").unwrap();
+        create_dir(&blocked.join("sub")).unwrap();
+        assert!(late.commit().unwrap_err().to_string().starts_with(&format!("{}: ", blocked.display())));
+        assert!(!dir.join("b.bin.part").exists());
+        for (told, expected) in [
+            (write_whole(&blocked, b"x").unwrap_err(), "b.bin: a folder is there, expected a file"),
+            (write_whole(&dir.join("no/c.bin"), b"x").unwrap_err(), "no/c.bin: No such file"),
+            (create_dir(&path).unwrap_err(), "a.bin: a file is there, expected a folder"),
+        ] {
+            assert!(told.to_string().contains(expected), "{told}");
+        }
         assert!(read_limited(&path, 2).unwrap_err().to_string().contains("3 bytes"));
         fs::remove_dir_all(&dir).unwrap();
     }

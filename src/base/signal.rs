@@ -1,23 +1,34 @@
 //! Ctrl-C and SIGTERM as a flag that long work looks at.
 
 use super::{Error, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Signals this soon after the first are the same stop: `timeout` sends one to the process and one to its group.
+const SAME_STOP: Duration = Duration::from_millis(500);
 
 /// Asks long work to stop cleanly. Clones share one flag.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// A flag that the first SIGINT or SIGTERM sets; the second one ends the process at once.
+    /// A flag that the first SIGINT or SIGTERM sets; a second one, half a second later or more, ends the process at once.
     pub fn on_signals() -> Result<Stop> {
         let stop = Stop::default();
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // Order matters: with the flag already set, the first handler ends the process.
-            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop.0))
-                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop.0)))
-                .map_err(|e| Error::new("signal handler", e))?;
-        }
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|e| Error::new("signal handler", e))?;
+        let asked = stop.clone();
+        std::thread::spawn(move || {
+            let mut first: Option<Instant> = None;
+            for _ in signals.forever() {
+                asked.request();
+                if first.get_or_insert_with(Instant::now).elapsed() > SAME_STOP {
+                    signal_hook::low_level::exit(130);
+                }
+            }
+        });
         Ok(stop)
     }
 

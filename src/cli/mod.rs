@@ -136,6 +136,17 @@ fn wrong_call(output: &str, args: &[&str]) -> Error {
         Some(command) => format!("edgezero {command} --help"),
         None => "edgezero --help".to_string(),
     };
+    let first = args.iter().position(|arg| !arg.starts_with('-'));
+    let names = || Command::COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>().join(", ");
+    match first.map(|i| args[i]) {
+        None if output.contains("subcommands must be present") => {
+            return Error::call("command line", "no command").hint(format!("edgezero --help; the commands are {}", names()));
+        }
+        Some(word) if output.contains(&format!("Unrecognized argument: {word}")) && help == "edgezero --help" => {
+            return Error::call(word, "no such command").hint(format!("one of {}", names()));
+        }
+        _ => {}
+    }
     let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     Error::call("command line", lines.join(" ")).hint(help)
 }

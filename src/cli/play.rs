@@ -4,7 +4,7 @@ use super::Context;
 use super::evaluator;
 use super::gtp::config;
 use super::out::outln;
-use crate::base::fs::write_whole;
+use crate::base::fs::WholeFile;
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Rules, Size};
 use crate::opponent::{Header, Outcome, Player, Program, Seats, Session, board_text, play_game, result_text, to_sgf};
@@ -47,10 +47,12 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     let len = args.board_size.unwrap_or(ctx.profile.train.board_size);
     let size = Size::square(len).ok_or_else(|| Error::call("--board-size", format!("{len}, expected 2 to 19")))?;
     let config = config(args.rules, args.komi, ctx)?;
+    // Before the game, so that a place that cannot be written costs no game.
+    let mut sgf = args.sgf.as_deref().map(WholeFile::create).transpose()?;
     let rules = config.rules.clone();
     let mut game = Game::new(size, Rules::parse(&config.rules)?, config.komi);
     let mut session = Session::new(evaluator::open(&args.net, ctx)?, config)?;
-    let mut program = args.against.as_deref().map(Program::start).transpose()?;
+    let mut program = args.against.as_deref().map(|command| Program::start(command, &ctx.stop)).transpose()?;
 
     let names = match (&program, args.color) {
         (None, _) => [session.name(), session.name()],
@@ -71,11 +73,9 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     outln!("{}", board_text(game.board(), game.moves().last().map(|&(_, mv)| mv)))?;
     let [black, white] = &names;
     outln!("X {black}, O {white}: {result} after {} moves, komi {}", game.moves().len(), game.komi())?;
-    match args.sgf {
-        Some(path) => {
-            let header = Header { players: [black, white], rules: &rules, result: &result };
-            write_whole(&path, to_sgf(&game, &header).as_bytes())
-        }
-        None => Ok(()),
+    if let Some(file) = &mut sgf {
+        let header = Header { players: [black, white], rules: &rules, result: &result };
+        file.write(to_sgf(&game, &header).as_bytes())?;
     }
+    sgf.map_or(Ok(()), WholeFile::commit)
 }

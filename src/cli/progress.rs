@@ -19,13 +19,14 @@ impl Progress {
     /// Starts the clock; `name` leads every line.
     pub(super) fn new(name: &'static str) -> Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3} % {msg}").expect("a fixed template");
-            ProgressBar::new(0).with_style(style).with_prefix(name)
+            let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3} %  {msg}").expect("a fixed template");
+            // A length of 0 would be drawn as done.
+            ProgressBar::new(1).with_style(style).with_prefix(name).with_message("starting")
         });
         Progress { name, bar, start: Instant::now(), last: Instant::now() }
     }
 
-    /// `done` of `total`, in whatever unit; `counts` are shown with their rates.
+    /// `done` of `total`, in whatever unit; `counts` are shown with their rates, on a terminal the last one with its rate.
     pub(super) fn show(&mut self, done: u64, total: u64, counts: &[(&str, u64)]) {
         // Ten drawings a second are smooth; more would only take time from the work.
         let due = if self.bar.is_some() { Duration::from_millis(100) } else { LINE_EVERY };
@@ -37,10 +38,11 @@ impl Progress {
         let left = if done == 0 { 0.0 } else { seconds * (total.saturating_sub(done)) as f64 / done as f64 };
         match &self.bar {
             Some(bar) => {
-                let counts = counts.iter().map(|(unit, n)| format!("{n} {unit} ({:.0}/s)", *n as f64 / seconds));
+                let rate = counts.last().map_or(0.0, |(_, n)| *n as f64 / seconds);
+                let counts = counts.iter().map(|(unit, n)| format!("{n} {unit}"));
                 bar.set_length(total);
                 bar.set_position(done);
-                bar.set_message(format!("{}, {} left", counts.collect::<Vec<_>>().join(", "), clock(left)));
+                bar.set_message(format!("{}, {rate:.0}/s, {} left", counts.collect::<Vec<_>>().join(", "), clock(left)));
             }
             None => {
                 let counts = counts.iter().map(|(unit, n)| format!(" {unit}={n} {unit}_per_s={:.0}", *n as f64 / seconds));
@@ -50,23 +52,33 @@ impl Progress {
         }
     }
 
-    /// `done` of `total` steps with named values, as they come: the caller knows how often.
-    pub(super) fn show_values(&self, done: u64, total: u64, seconds_left: f64, values: &[(&str, String)]) {
-        let values: Vec<String> = values.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(total);
-                bar.set_position(done);
-                bar.set_message(format!("{}, {} left", values.join(" "), clock(seconds_left)));
-            }
-            None => log::info!("{}: step={done} of={total} {} left_s={seconds_left:.0}", self.name, values.join(" ")),
+    /// `done` of `total` steps, told by the bar alone.
+    pub(super) fn show_step(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
         }
     }
 
-    /// A line of its own, above the bar.
-    pub(super) fn say(&self, line: &str) {
+    /// `done` of `total` steps with values: `short` for the bar, which must leave it room on 80 columns, `values` for a log.
+    /// As they come: the caller knows how often.
+    pub(super) fn show_values(&self, done: u64, total: u64, seconds_left: f64, short: &str, values: &[(&str, String)]) {
         match &self.bar {
-            Some(bar) => bar.println(line),
+            Some(bar) => {
+                self.show_step(done, total);
+                bar.set_message(format!("{short} {} left", clock(seconds_left)));
+            }
+            None => {
+                let values: Vec<String> = values.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                log::info!("{}: step={done} of={total} {} left_s={seconds_left:.0}", self.name, values.join(" "));
+            }
+        }
+    }
+
+    /// A line of its own: `short` above the bar, `line` in a log.
+    pub(super) fn say(&self, short: &str, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(short),
             None => log::info!("{line}"),
         }
     }

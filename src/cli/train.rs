@@ -82,6 +82,9 @@ impl TrainArgs {
         if self.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
             return Err(Error::call("--minutes", "expected a number above 0"));
         }
+        if self.shards.is_some() && self.sgf_dir.is_some() {
+            return Err(Error::call("--shards", "says what to learn from, and so does --sgf-dir: one of them is enough"));
+        }
         if self.minutes.is_some() && self.epochs.is_some() {
             return Err(Error::call("--minutes", "says how long to train, and so does --epochs: one of them is enough"));
         }
@@ -123,17 +126,13 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
 fn make_shards(config: &TrainConfig, ctx: &Context) -> Result<PathBuf> {
     let dir = &config.sgf_dir;
     if !dir.exists() {
-        let hint = format!("put game records (.sgf) there, or name another folder with --sgf-dir; to try: {}", sample(dir));
+        let hint = format!("mkdir -p {}, and put .sgf files there; or --sgf-dir with the folder that has them", dir.display());
         return Err(Error::new(dir.display(), "no such folder of game records").hint(hint));
     }
     let shards = shards_dir(dir);
     let convert = ConvertConfig { workers: config.parse_workers, ..ctx.profile.convert.clone() };
     super::convert::refresh(std::slice::from_ref(dir), &shards, &convert, ctx)?;
     Ok(shards)
-}
-
-fn sample(dir: &Path) -> String {
-    format!("mkdir -p {0} && cp my-games/*.sgf {0}", dir.display())
 }
 
 /// `data/sgf` keeps its shards in `data/sgf.shards`.
@@ -185,10 +184,18 @@ fn train_on(ops: CpuOps, job: &Job<'_>) -> Result<()> {
 
 fn show(progress: &Progress, event: &Event) {
     match event {
+        Event::Step { step, total_steps } => progress.show_step(*step, *total_steps),
         Event::Report(r) => progress.show_values(
             r.step,
             r.total_steps,
             r.seconds_left(),
+            &format!(
+                "{:.0} pos/s policy {:.2} value {:.2} top-1 {:.1}%",
+                r.positions_per_second,
+                r.losses.policy_mean(),
+                r.losses.value_mean(),
+                100.0 * r.losses.policy_top1()
+            ),
             &[
                 ("epoch", format!("{:.2}", r.epoch)),
                 ("positions_per_s", format!("{:.0}", r.positions_per_second)),
@@ -201,7 +208,13 @@ fn show(progress: &Progress, event: &Event) {
             ],
         ),
         Event::Validation(v) => {
-            progress.say(&format!("validation: step={} epoch={:.2} {}", v.step, v.epoch, key_values(&v.losses)));
+            let short = format!(
+                "validation, epoch {:.2}: move {:.1} % right at the first guess, winner {:.1} %",
+                v.epoch,
+                100.0 * v.losses.policy_top1(),
+                100.0 * v.losses.value_accuracy()
+            );
+            progress.say(&short, &format!("validation: step={} epoch={:.2} {}", v.step, v.epoch, key_values(&v.losses)));
         }
         Event::Checkpoint { step, path } => log::debug!("checkpoint: step={step} path={}", path.display()),
     }

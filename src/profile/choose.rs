@@ -17,7 +17,8 @@ const MODELS: [(&[&str], &str); 7] = [
     (&["jetson", "nano"], "nano"),
 ];
 
-/// Takes the profile that `request` names: `auto`, a built-in name, or a file (anything with a `/` or ending in `.toml`).
+/// Takes the profile that `request` names: `auto`, a built-in name, or a file (anything with a `/`, ending in `.toml`, or
+/// that is there).
 /// Beside it, one line that says which and why.
 ///
 /// # Errors
@@ -29,7 +30,7 @@ pub fn choose(request: &str, machine: &Machine) -> Result<(Profile, String)> {
     if let Some(profile) = Profile::built_in(request) {
         return Ok((profile?, format!("profile={request} (asked for)")));
     }
-    if request.contains('/') || request.ends_with(".toml") {
+    if request.contains('/') || request.ends_with(".toml") || Path::new(request).is_file() {
         return Ok((Profile::read(Path::new(request))?, format!("profile={request} (a file)")));
     }
     let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();

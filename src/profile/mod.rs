@@ -76,7 +76,7 @@ impl Profile {
 
     /// Reads a profile file.
     pub fn read(path: &Path) -> Result<Profile> {
-        let bytes = read_limited(path, PROFILE_BYTES_MAX)?;
+        let bytes = read_limited(path, PROFILE_BYTES_MAX).map_err(|e| e.or_hint(HINT))?;
         let text = std::str::from_utf8(&bytes).map_err(|e| Error::at_byte(path, e.valid_up_to() as u64, "not UTF-8 text"))?;
         Profile::parse(text, &path.display().to_string())
     }

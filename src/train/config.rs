@@ -80,7 +80,9 @@ impl TrainConfig {
         within("batch_size", self.batch_size, 1..=65_536, "positions")?;
         within("accumulate", self.accumulate, 1..=4096, "batches")?;
         // Adam and SGD both diverge far below 10; a larger number is a slip of the pen.
-        within("learning_rate", self.learning_rate, f32::MIN_POSITIVE..=10.0, "")?;
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 10.0) {
+            return Err(BadValue::new("learning_rate", self.learning_rate, "a number above 0, at most 10".to_string()));
+        }
         within("learning_rate_floor", self.learning_rate_floor, 0.0..=1.0, "of learning_rate")?;
         within("momentum", self.momentum, 0.0..1.0, "")?;
         within("weight_decay", self.weight_decay, 0.0..=1.0, "")?;

@@ -47,8 +47,10 @@ pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, batch_size: usize) 
         Optimizer::Sgd => 1,
         Optimizer::AdamW => 2,
     };
-    // Moments, the average, and the host copy; a checkpoint has net, average and moments, as numbers and as a file.
-    train_bytes(net.arch(), batch_size, config.board_size) + (moments + 2) * flat + 2 * (moments + 2) * flat
+    // A checkpoint: net, average and moments, held once as numbers and once as the file's bytes, on its way in and out.
+    let checkpoint = (moments + 2) * flat;
+    // Moments, the average, the host copy, and the fresh net of the plan.
+    train_bytes(net.arch(), batch_size, config.board_size) + (moments + 3) * flat + 2 * checkpoint
 }
 
 impl<O: Ops> Learner<O> {

@@ -11,6 +11,13 @@ use std::time::Duration;
 /// What happened in a run.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// A step was made.
+    Step {
+        /// Steps done.
+        step: u64,
+        /// Steps of the whole run.
+        total_steps: u64,
+    },
     /// Some steps were made.
     Report(Report),
     /// The averaged net met the held-out games.
@@ -91,7 +98,7 @@ impl Event {
             Event::Validation(v) => {
                 Some(with_losses(json!({"kind": "validation", "step": v.step, "epoch": rounded(v.epoch)}), &v.losses))
             }
-            Event::Checkpoint { .. } => None,
+            Event::Step { .. } | Event::Checkpoint { .. } => None,
         }
     }
 }

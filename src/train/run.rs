@@ -171,7 +171,7 @@ pub fn run<O: Ops>(ops: O, job: &Job<'_>, plan: Plan, tell: &mut dyn FnMut(&Even
 fn starting_point<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, settings: &Settings) -> Result<(O, Checkpoint)> {
     let there = checkpoint::list(job.out)?;
     if job.start == Start::Fresh && !there.is_empty() {
-        let what = format!("holds a run with {} checkpoints", there.len());
+        let what = "holds a run already";
         return Err(Error::new(job.out.display(), what).hint("--resume to go on with it, or another --out"));
     }
     for path in there.iter().rev() {
@@ -179,6 +179,9 @@ fn starting_point<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, settings: &Setting
             Ok(file) => {
                 file.settings.check_same(settings, path)?;
                 let from = file.load(&plan.net, job.config.optimizer)?;
+                if job.minutes.is_some() {
+                    log::warn!("a run keeps the length it began with: --minutes says nothing on --resume");
+                }
                 log::info!("resume step={} of={} checkpoint={}", from.step, from.total_steps, path.display());
                 return Ok((ops, from));
             }
@@ -279,6 +282,7 @@ impl<O: Ops> Session<'_, O> {
             self.one_step(&mut prefetcher, &mut since)?;
             let step = self.learner.step();
             let is_last = step == self.total_steps;
+            self.say(&Event::Step { step, total_steps: self.total_steps })?;
             if is_last || step.is_multiple_of(config.report_steps as u64) {
                 let spent = since_start.elapsed();
                 training += spent;

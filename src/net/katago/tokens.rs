@@ -68,7 +68,7 @@ impl<'a> Tokens<'a> {
         let word = self.word(what)?;
         match word.parse::<usize>() {
             Ok(n) if n <= max => Ok(n),
-            _ => Err(self.error(format!("{what}: '{word}', expected a number up to {max}"))),
+            _ => Err(self.error(format!("{what}: '{}', expected a number up to {max}", excerpt(word)))),
         }
     }
 
@@ -80,7 +80,7 @@ impl<'a> Tokens<'a> {
     /// The next word as a real number.
     pub fn real(&mut self, what: &str) -> Result<f32> {
         let word = self.word(what)?;
-        let number = word.parse::<f32>().map_err(|_| self.error(format!("{what}: '{word}' is no number")))?;
+        let number = word.parse::<f32>().map_err(|_| self.error(format!("{what}: '{}' is no number", excerpt(word))))?;
         if number.is_finite() { Ok(number) } else { Err(self.error(format!("{what}: NaN or infinity"))) }
     }
 
@@ -123,4 +123,11 @@ impl<'a> Tokens<'a> {
         self.at += data.len();
         Ok(())
     }
+}
+
+/// The start of a word, fit for a message: a file of another kind may hold anything.
+fn excerpt(word: &str) -> String {
+    const CHARS_MAX: usize = 24;
+    let start: String = word.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
+    if word.chars().nth(CHARS_MAX).is_some() { start + "…" } else { start }
 }
