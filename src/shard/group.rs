@@ -68,6 +68,7 @@ impl Group {
         let bytes = fs::read_limited(&path, GROUP_BYTES_MAX).map_err(|e| e.hint(HINT_AGAIN))?;
         let group: Group = serde_json::from_slice(&bytes).map_err(|e| {
             Error::new(format!("{}:{}:{}", path.display(), e.line(), e.column()), format!("no group of ours: {e}"))
+                .hint(HINT_AGAIN)
         })?;
         if file != group_file(&group.key, &bytes) {
             return Err(Error::new(path.display(), "other content than its name says: the file is damaged").hint(HINT_AGAIN));
