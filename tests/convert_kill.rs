@@ -25,11 +25,11 @@ fn write_games(dir: &Path) -> [PathBuf; 4] {
     ["a", "b", "c", "d"].map(|name| {
         let folder = dir.join(name);
         fs::create_dir_all(&folder).unwrap();
-        for i in 0..40u64 {
+        for i in 0..10u64 {
             let seed = if i % 4 == 0 { i } else { mix(i) ^ u64::from(name.as_bytes()[0]) };
             let mut text = format!("(;SZ[{}]RE[W+2.5]", if i % 3 == 0 { 13 } else { 9 });
             // A walk over the board that meets no point twice.
-            for ply in 0..60 {
+            for ply in 0..30 {
                 let point = (ply * 16 + mix(seed)) % 81;
                 if ply < 2 || ply % 5 != 0 {
                     let [x, y] = [point % 9, point / 9].map(|v| (b'a' + v as u8) as char);

@@ -71,6 +71,7 @@ pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Conve
     DatasetWriter::check_folder(job.out)?;
     let survey = surveyed(job, None)?;
     if let Some(manifest) = current(job.out, &survey) {
+        DatasetWriter::tidy(job.out, &manifest);
         let report = &manifest.report;
         tick(Progress {
             games: report.games_accepted,

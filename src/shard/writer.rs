@@ -87,6 +87,19 @@ impl DatasetWriter {
         Ok(())
     }
 
+    /// Removes what a writer that was killed after its last step left beside the data set of `manifest` in `dir`.
+    /// Does nothing where another one is at work, or where nothing may be changed: readers see none of it.
+    pub fn tidy(dir: &Path, manifest: &Manifest) {
+        let named: HashSet<&str> = manifest.file_names().collect();
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        if names.any(|name| manifest::is_ours(&name) && !named.contains(name.as_str()))
+            && let Ok(writer) = DatasetWriter::create(dir)
+        {
+            drop(writer);
+        }
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
