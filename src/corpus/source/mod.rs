@@ -1,7 +1,7 @@
 //! Where records come from: files, folders, lists of them, and archives read in place.
 //!
 //! [`Files`] walks what is on disk in a fixed order; [`Reader`] gives the records of one such file, be it a record or an
-//! archive of them. An archive is read once, from front to back: its records go to a [`spool`] in the profile's memory
+//! archive of them. An archive is read once, from front to back: its records go to a `spool` in the profile's memory
 //! or, beyond that, in a temporary file, and come out in the order in which a walk through the unpacked folder would
 //! meet them. So an archive gives the same shards as its folder, whatever order its members have, without being held in
 //! memory. A whole archive is unpacked before its first game: that is a small part of the time its games take.
