@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 /// Convert game records (SGF files, folders and archives of them) into shards for training.
 ///
 /// Archives are read in place: .zip, .7z, .tar, .gz, .bz2, .xz, .zst and tars packed with those; also one inside
-/// another. They give the same shards as the unpacked folder; [convert.archive] of the profile limits them. The shards are the same for any number of workers. A broken or illegal game costs that game alone and is told in
-/// manifest.json; -v tells each one.
+/// another. They give the same shards as the unpacked folder, and any number of workers gives the same bytes. A broken
+/// or illegal game costs that game alone; ledger.jsonl tells what became of each game, -v says it at once.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "convert")]
 pub(super) struct ConvertArgs {
@@ -45,7 +45,7 @@ pub(super) struct ConvertArgs {
     /// a key of [convert.filter] in the profile: boards=19, rank_min=6d, date_min=2015, result=counted; as often as wanted
     #[argh(option, arg_name = "key=value")]
     filter: Vec<String>,
-    /// copy each refused game here, with its reason beside it
+    /// copy each refused game here, with its reason beside it; of a game in an archive only the reason
     #[argh(option, arg_name = "dir")]
     quarantine: Option<PathBuf>,
 }

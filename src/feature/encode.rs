@@ -95,10 +95,8 @@ fn encode_stones(game: &Game, row: &mut PackedRow) {
 }
 
 fn encode_ko(game: &Game, row: &mut PackedRow) {
-    let len = row.len();
-    for p in game.superko_points(game.to_move()).iter().chain(game.board().ko()) {
-        row.set_bit(plane::KO, p.index(len));
-    }
+    let ko: PointSet = game.board().ko().into_iter().collect();
+    set_plane(row, plane::KO, &(game.superko_points(game.to_move()) | ko), game);
 }
 
 fn encode_moves(game: &Game, n_history: usize, row: &mut PackedRow) {
