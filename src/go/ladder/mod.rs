@@ -10,7 +10,7 @@ mod reference;
 use super::board::Board;
 use super::point::Point;
 use super::pointset::PointSet;
-use search::Search;
+use search::{Question, Search, two_liberties};
 
 /// Moves played in one search before the chain counts as escaped. KataGo's number; positions of real games need below 200.
 const MOVES_MAX: usize = 25_000;
@@ -35,78 +35,120 @@ pub struct LadderReader {
     findings: Vec<Finding>,
 }
 
-/// What is known of one chain with one or two liberties.
-#[derive(Clone, Copy)]
+/// The answer to one question about a chain with one or two liberties.
 struct Finding {
-    /// The stone that names it.
+    /// The stone that names the chain.
     stone: Point,
-    /// Its stones if it is captured.
-    laddered: PointSet,
-    working: PointSet,
-    /// Everything the answer depends on: it holds as long as no chain or point in here changes.
+    question: Question,
+    captured: bool,
+    /// The points that the proof looked at: what the answer depends on, see [`Changes::leave`].
     seen: PointSet,
+}
+
+impl Finding {
+    fn new(board: &mut Board, stone: Point, question: Question) -> Finding {
+        let (captured, seen) = Search::answer(board, stone, question);
+        Finding { stone, question, captured, seen }
+    }
 }
 
 impl LadderReader {
     /// All ladders of a position. Costs least when it is one move away from the position asked for before.
     pub fn read(&mut self, board: &Board) -> Ladders {
-        let changed = match &mut self.latest {
+        let changes = match &mut self.latest {
             Some(latest) if latest.size() == board.size() => {
-                let changed = changes(latest, board);
+                let changes = Changes::between(latest, board);
                 latest.clone_from(board);
-                changed
+                changes
             }
             latest => {
                 self.findings.clear();
                 *latest = Some(board.clone());
-                board.points()
+                Changes { all: board.points(), ..Changes::default() }
             }
         };
         let latest = self.latest.as_mut().expect("set above");
         // A chain that changed is looked at below, if it still has few liberties. Others keep their name and liberties.
         self.findings.retain_mut(|finding| {
-            let stays = !changed.contains(finding.stone);
-            if stays && !finding.seen.is_disjoint(&changed) {
-                *finding = Search::find(latest, finding.stone);
+            let stays = !changes.all.contains(finding.stone);
+            if stays && !changes.leave(&finding.seen) {
+                *finding = Finding::new(latest, finding.stone, finding.question);
             }
             stays
         });
-        for p in latest.chains_named_in(&changed).iter().filter(|&p| (1..=2).contains(&board.liberties(p))) {
-            self.findings.push(Search::find(latest, p));
+        for p in board.chains_named_in(&changes.all).iter() {
+            match board.liberties(p) {
+                1 => self.findings.push(Finding::new(latest, p, Question::DefenderFirst)),
+                2 => {
+                    let [a, b] = two_liberties(board, p);
+                    for (first, last) in [(a, b), (b, a)] {
+                        self.findings.push(Finding::new(latest, p, Question::AttackerAt { first, last }));
+                    }
+                }
+                _ => {}
+            }
         }
         let mut ladders = Ladders::default();
-        for finding in &self.findings {
-            ladders.laddered |= finding.laddered;
-            let color = board.get(finding.stone).expect("a chain with a finding");
-            ladders.working[color.index()] |= finding.working;
+        for finding in self.findings.iter().filter(|finding| finding.captured) {
+            board.chain(finding.stone).for_each(|s| {
+                ladders.laddered.insert(s);
+            });
+            if let Question::AttackerAt { first, .. } = finding.question {
+                let color = board.get(finding.stone).expect("a chain with a finding");
+                ladders.working[color.index()].insert(first);
+            }
         }
         ladders
     }
 }
 
-/// The points at which a reading may find something else on `new` than on `old`: those with another content, all stones
-/// of the chains there and next to there, whose liberties changed, and the points of ko bans.
-fn changes(old: &Board, new: &Board) -> PointSet {
-    let mut changed: PointSet = old.ko().into_iter().chain(new.ko()).collect();
-    for p in new.points_that_differ(old).iter() {
-        changed.insert(p);
-        // A chain next to a new stone is on the new board whole, unless stones of it went, which count for themselves.
-        mark_chains(&mut changed, new, p);
-        if old.get(p).is_some() {
-            mark_chains(&mut changed, old, p);
-        }
-    }
-    changed
+/// What became different between two positions.
+#[derive(Default)]
+struct Changes {
+    /// The points with another content and those of ko bans.
+    points: PointSet,
+    /// Chains with other stones or liberties, of both positions.
+    chains: Vec<Chain>,
+    /// The points and the stones of the chains.
+    all: PointSet,
 }
 
-/// Marks the chains at `p` and next to it.
-fn mark_chains(changed: &mut PointSet, board: &Board, p: Point) {
-    for q in [p].into_iter().chain(p.around()) {
-        if board.get(q).is_some() {
-            board.chain(q).for_each(|s| {
-                changed.insert(s);
-            });
+struct Chain {
+    stones: PointSet,
+    liberties: PointSet,
+}
+
+impl Changes {
+    fn between(old: &Board, new: &Board) -> Changes {
+        let diff = new.points_that_differ(old);
+        let mut changes = Changes { points: diff, ..Changes::default() };
+        old.ko().into_iter().chain(new.ko()).for_each(|p| {
+            changes.points.insert(p);
+        });
+        changes.all = changes.points;
+        for board in [old, new] {
+            let mut names = PointSet::default();
+            for q in diff.iter().flat_map(|p| [p].into_iter().chain(p.around())) {
+                if board.get(q).is_some() && names.insert(board.chain_name(q)) {
+                    let stones: PointSet = board.chain(q).collect();
+                    changes.all |= stones;
+                    changes.chains.push(Chain { stones, liberties: board.liberty_points(q) });
+                }
+            }
         }
+        changes
+    }
+
+    /// Whether a search that looked at these points finds the same again.
+    ///
+    /// It played on points in there only and joined chains only with all that is next to them in there. So of any other
+    /// chain the liberties outside stayed, and with [`LIBERTIES_ESCAPED`] of these its liberties were enough for all that
+    /// a search asks: not in atari, and out of the ladder if joined.
+    fn leave(&self, seen: &PointSet) -> bool {
+        let leaves = |chain: &Chain| {
+            chain.stones.is_disjoint(seen) || (chain.liberties - *seen).iter().nth(LIBERTIES_ESCAPED - 1).is_some()
+        };
+        self.all.is_disjoint(seen) || (self.points.is_disjoint(seen) && self.chains.iter().all(leaves))
     }
 }
 

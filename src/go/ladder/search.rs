@@ -1,6 +1,6 @@
 //! Reading one chain out on one board, move by move and back.
 
-use super::{Finding, LIBERTIES_ESCAPED, MOVES_MAX};
+use super::{LIBERTIES_ESCAPED, MOVES_MAX};
 use crate::go::board::{Board, Undo};
 use crate::go::point::{Color, Point};
 use crate::go::pointset::PointSet;
@@ -14,6 +14,15 @@ pub(super) struct Search<'a> {
     seen: PointSet,
 }
 
+/// What is asked about a chain.
+#[derive(Clone, Copy)]
+pub(super) enum Question {
+    /// In atari: is it lost although its owner moves first?
+    DefenderFirst,
+    /// With two liberties: does the attacker's move at the first lead to its capture?
+    AttackerAt { first: Point, last: Point },
+}
+
 /// Up to [`LIBERTIES_ESCAPED`] different points: more make no difference.
 #[derive(Default)]
 struct Few {
@@ -22,6 +31,12 @@ struct Few {
 }
 
 impl Few {
+    /// The two points, in their order.
+    fn pair(&self) -> [Point; 2] {
+        let [a, b, _] = self.points;
+        [Point(a.min(b)), Point(a.max(b))]
+    }
+
     fn insert(&mut self, p: Point) {
         if !self.is_full() && !self.points[..self.n].contains(&p.0) {
             self.points[self.n] = p.0;
@@ -35,26 +50,15 @@ impl Few {
 }
 
 impl Search<'_> {
-    /// Reads out the chain at `p`, which has one or two liberties.
-    pub(super) fn find(board: &mut Board, p: Point) -> Finding {
+    /// Reads one question out; gives the answer and the points that the proof looked at.
+    pub(super) fn answer(board: &mut Board, d: Point, question: Question) -> (bool, PointSet) {
         let mut search = Search { board, moves_left: MOVES_MAX, seen: PointSet::default() };
-        search.note_chain(p);
-        let mut working = PointSet::default();
-        let captured = if search.board.liberties(p) == 1 {
-            search.captured_defender_first(p)
-        } else {
-            let [a, b] = two_liberties(search.board, p);
-            for (first, last) in [(a, b), (b, a)] {
-                search.seen.insert_with_neighbors(first);
-                if search.captured_by(p, first, last) {
-                    working.insert(first);
-                }
-            }
-            !working.is_empty()
+        search.note_chain(d);
+        let captured = match question {
+            Question::DefenderFirst => search.captured_defender_first(d),
+            Question::AttackerAt { first, last } => search.captured_by(d, first, last),
         };
-        let seen = search.seen;
-        let laddered = if captured { board.chain(p).collect() } else { PointSet::default() };
-        Finding { stone: p, laddered, working, seen }
+        (captured, search.seen)
     }
 
     /// Whether the chain at `d`, in atari, is lost although its owner moves first.
@@ -69,10 +73,13 @@ impl Search<'_> {
     /// Whether the attacker's move `first` leads to the capture of the chain at `d`, whose other liberty is `last`.
     fn captured_by(&mut self, d: Point, first: Point, last: Point) -> bool {
         let attacker = color_at(self.board, d).opponent();
-        if room(self.board, d, last, &[first, last]).is_full() || self.board.check(first, attacker, Suicide::Forbidden).is_err() {
+        self.seen.insert_with_neighbors(first);
+        self.seen.insert_with_neighbors(last);
+        if room(self.board, d, last, &[first, last]).is_full()
+            || self.board.check(first, attacker, Suicide::Forbidden).is_err()
+        {
             return false;
         }
-        self.moves_left = MOVES_MAX;
         let undo = self.board.play_with_undo(first, attacker);
         // The defender may retake a ko at once the first time, as if a threat had been answered.
         self.board.clear_ko();
@@ -90,13 +97,14 @@ impl Search<'_> {
             return false;
         }
         let defender = color_at(self.board, d);
+        let name = self.board.chain_name(d);
         self.seen.insert_with_neighbors(last);
         let mut takes = false;
         for q in last.around() {
             match self.board.get(q) {
                 // From here on the chains that the move joins are part of what is looked at.
                 Some(color) if color == defender => {
-                    if self.board.chain_name(q) != self.board.chain_name(d) {
+                    if self.board.chain_name(q) != name {
                         self.note_chain(q);
                     }
                 }
@@ -104,9 +112,15 @@ impl Search<'_> {
                 None => {}
             }
         }
+        let before = self.seen;
         if !takes {
-            let gained = room(self.board, d, last, &[last]).n;
-            if gained == LIBERTIES_ESCAPED || (gained == 2 && self.escapes(depth, d, last, defender)) {
+            let gained = room(self.board, d, last, &[last]);
+            let escapes = match gained.n {
+                0 | 1 => false,
+                2 => self.escapes(depth, d, last, defender, Some(gained.pair())),
+                _ => true,
+            };
+            if escapes {
                 return false;
             }
         }
@@ -115,45 +129,48 @@ impl Search<'_> {
             captures.insert(last);
         }
         for m in captures.iter() {
+            let tried = std::mem::replace(&mut self.seen, before);
             self.seen.insert_with_neighbors(m);
-            if let Some(undo) = self.step(m, defender) {
-                self.note_chain(d);
-                let captured = self.attack(depth + 1, d);
-                self.board.take_back(&undo);
-                if !captured {
-                    return false;
-                }
+            if self.escapes(depth, d, m, defender, None) {
+                // What failed before is no part of the proof.
+                return false;
             }
+            self.seen |= tried;
         }
         true
     }
 
-    /// Whether the move to the `last` liberty, which takes nothing, saves the chain.
-    fn escapes(&mut self, depth: usize, d: Point, last: Point, defender: Color) -> bool {
-        let Some(undo) = self.step(last, defender) else { return false };
-        let captured = self.attack(depth + 1, d);
+    /// Whether the move `m` saves the chain. `liberties`: those it will have, where they are known.
+    fn escapes(&mut self, depth: usize, d: Point, m: Point, defender: Color, liberties: Option<[Point; 2]>) -> bool {
+        let Some(undo) = self.step(m, defender) else { return false };
+        let captured = match (liberties, self.board.liberties(d)) {
+            (Some(pair), _) => self.attack(depth + 1, d, pair),
+            (None, n) => {
+                self.note_chain(d);
+                n < 2 || (n == 2 && self.attack(depth + 1, d, two_liberties(self.board, d)))
+            }
+        };
         self.board.take_back(&undo);
         !captured
     }
 
-    /// Whether the chain at `d` is captured, its opponent to move at `depth` of the line.
-    fn attack(&mut self, depth: usize, d: Point) -> bool {
-        match self.board.liberties(d) {
-            0 | 1 => return true,
-            2 => {}
-            _ => return false,
-        }
+    /// Whether the chain at `d` with two liberties is captured, its opponent to move at `depth` of the line.
+    fn attack(&mut self, depth: usize, d: Point, [a, b]: [Point; 2]) -> bool {
         let attacker = color_at(self.board, d).opponent();
-        let [a, b] = two_liberties(self.board, d);
         self.seen.insert_with_neighbors(a);
         self.seen.insert_with_neighbors(b);
         if is_double_ko_death(self.board, d, [a, b]) {
             return true;
         }
-        for (first, last) in [(a, b), (b, a)] {
-            if room(self.board, d, last, &[a, b]).is_full() {
-                continue;
+        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, &[a, b]).n);
+        // First what leaves the defender the fewest liberties.
+        let firsts = if room_b <= room_a { [(a, b, room_b), (b, a, room_a)] } else { [(b, a, room_a), (a, b, room_b)] };
+        let before = self.seen;
+        for (first, last, room) in firsts {
+            if room == LIBERTIES_ESCAPED {
+                break;
             }
+            let tried = std::mem::replace(&mut self.seen, before);
             if let Some(undo) = self.step(first, attacker) {
                 let captured = self.defend(depth + 1, d, last);
                 self.board.take_back(&undo);
@@ -161,6 +178,7 @@ impl Search<'_> {
                     return true;
                 }
             }
+            self.seen |= tried;
         }
         false
     }
@@ -187,7 +205,7 @@ fn first_liberty(board: &Board, d: Point) -> Point {
 }
 
 /// The liberties of the chain at `d`, which has two, in the order of points.
-fn two_liberties(board: &Board, d: Point) -> [Point; 2] {
+pub(super) fn two_liberties(board: &Board, d: Point) -> [Point; 2] {
     let mut near = board.chain(d).flat_map(Point::around).filter(|&q| board.is_empty(q));
     let a = near.next().expect("the chain has two liberties");
     let b = near.find(|&q| q != a).expect("the chain has two liberties");
@@ -198,27 +216,29 @@ fn two_liberties(board: &Board, d: Point) -> [Point; 2] {
 /// `liberties` it has.
 fn room(board: &Board, d: Point, l: Point, liberties: &[Point]) -> Few {
     let mut gained = Few::default();
+    let (defender, name) = (board.get(d), board.chain_name(d));
     for q in l.around() {
-        if board.is_empty(q) && !liberties.contains(&q) {
-            gained.insert(q);
-        }
-    }
-    for q in l.around() {
-        if gained.is_full() {
-            break;
-        }
-        if board.get(q) == board.get(d) && board.chain_name(q) != board.chain_name(d) {
-            for e in board.chain(q).flat_map(Point::around) {
-                if board.is_empty(e) && !liberties.contains(&e) {
-                    gained.insert(e);
-                    if gained.is_full() {
-                        break;
-                    }
-                }
+        if board.is_empty(q) {
+            if !liberties.contains(&q) {
+                gained.insert(q);
             }
+        } else if board.get(q) == defender && board.chain_name(q) != name {
+            gain_of_chain(&mut gained, board, q, liberties);
         }
     }
     gained
+}
+
+/// Adds the liberties of the chain at `q` but for `liberties`.
+fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: &[Point]) {
+    for e in board.chain(q).flat_map(Point::around) {
+        if board.is_empty(e) && !liberties.contains(&e) {
+            gained.insert(e);
+            if gained.is_full() {
+                return;
+            }
+        }
+    }
 }
 
 /// The moves that take attackers in atari next to the chain.
