@@ -100,6 +100,24 @@ impl Board {
         undo
     }
 
+    /// The points of the stones, Black's and White's, that the latest move took off; `undo` is what playing it gave.
+    pub(crate) fn points_taken(&self, undo: &Undo) -> [PointSet; 2] {
+        let mut points = [PointSet::default(); 2];
+        let own = (undo.taken.stones[undo.color.index()] > 0).then_some((undo.point.0, undo.color));
+        for (first, color) in undo.gone.iter().map(|&q| (q, undo.color.opponent())).chain(own) {
+            // The links of a chain that went stay.
+            let mut s = first;
+            loop {
+                points[color.index()].insert(Point(s));
+                s = self.next[s as usize];
+                if s == first {
+                    break;
+                }
+            }
+        }
+        points
+    }
+
     /// Takes the latest move back; `undo` is what playing it gave, and later moves were taken back before.
     pub fn take_back(&mut self, undo: &Undo) {
         let (p, color) = (undo.point, undo.color);
