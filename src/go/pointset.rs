@@ -37,6 +37,12 @@ impl PointSet {
         self.or_bits(p.0 as usize - STRIDE, CROSS);
     }
 
+    /// Adds a point or takes it out.
+    pub(crate) fn set(&mut self, p: Point, is_in: bool) {
+        let (word, shift) = (p.0 as usize / 64, p.0 % 64);
+        self.0[word] = self.0[word] & !(1 << shift) | u64::from(is_in) << shift;
+    }
+
     /// Takes a point out.
     pub fn remove(&mut self, p: Point) {
         self.0[p.0 as usize / 64] &= !(1u64 << (p.0 % 64));

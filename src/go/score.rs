@@ -53,8 +53,11 @@ impl Owners {
 
 /// Area as it stands (Tromp-Taylor): stones, and empty regions that reach one colour only. Nothing is removed.
 pub fn plain_area(board: &Board) -> Owners {
-    let (black, white) = (*board.stones(Color::Black), *board.stones(Color::White));
-    let empty = board.empty_points();
+    plain_area_of(*board.stones(Color::Black), *board.stones(Color::White), board.empty_points())
+}
+
+/// [`plain_area`] of Black's stones, White's stones and the points without.
+pub(super) fn plain_area_of(black: PointSet, white: PointSet, empty: PointSet) -> Owners {
     // What a colour reaches through empty points.
     let [by_black, by_white] = [black, white].map(|stones| (stones.grown() & empty).flooded(&empty));
     Owners([black | (by_black - by_white), white | (by_white - by_black)])

@@ -244,9 +244,11 @@ fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: &[Point])
 /// The moves that take attackers in atari next to the chain.
 fn captures(board: &Board, d: Point, defender: Color) -> PointSet {
     let mut moves = PointSet::default();
-    for q in board.chain(d).flat_map(Point::around) {
-        if board.get(q) == Some(defender.opponent()) && board.liberties(q) == 1 {
-            moves.insert(first_liberty(board, q));
+    let name = board.chain_name(d);
+    for attacker in board.in_atari(defender.opponent()).iter() {
+        let mut near = board.chain(attacker).flat_map(Point::around);
+        if near.any(|q| board.get(q) == Some(defender) && board.chain_name(q) == name) {
+            moves.insert(first_liberty(board, attacker));
         }
     }
     moves
