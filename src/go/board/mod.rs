@@ -298,6 +298,15 @@ impl Board {
         near & self.empty
     }
 
+    /// The stones and the liberties of the chain of the stone on `p`.
+    pub fn chain_sets(&self, p: Point) -> (PointSet, PointSet) {
+        let mut near = PointSet::default();
+        self.chain(p).for_each(|s| near.insert_with_neighbors(s));
+        // Stones of one colour next to each other are one chain.
+        let own = if self.cells[p.0 as usize] == Cell::Black { Color::Black } else { Color::White };
+        (near & self.of[own.index()], near & self.empty)
+    }
+
     /// The empty points next to `p`.
     pub fn empty_neighbors(&self, p: Point) -> PointSet {
         let mut near = PointSet::default();

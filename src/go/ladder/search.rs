@@ -38,7 +38,8 @@ impl Few {
     }
 
     fn insert(&mut self, p: Point) {
-        if !self.is_full() && !self.points[..self.n].contains(&p.0) {
+        // No point is 0, a wall cell.
+        if !self.is_full() && !self.points.contains(&p.0) {
             self.points[self.n] = p.0;
             self.n += 1;
         }
@@ -75,7 +76,7 @@ impl Search<'_> {
         let attacker = color_at(self.board, d).opponent();
         self.seen.insert_with_neighbors(first);
         self.seen.insert_with_neighbors(last);
-        if room(self.board, d, last, &[first, last]).is_full()
+        if room(self.board, d, last, [first, last]).is_full()
             || self.board.check(first, attacker, Suicide::Forbidden).is_err()
         {
             return false;
@@ -114,7 +115,7 @@ impl Search<'_> {
         }
         let before = self.seen;
         if !takes {
-            let gained = room(self.board, d, last, &[last]);
+            let gained = room(self.board, d, last, [last, last]);
             let escapes = match gained.n {
                 0 | 1 => false,
                 2 => self.escapes(depth, d, last, defender, Some(gained.pair())),
@@ -162,7 +163,7 @@ impl Search<'_> {
         if is_double_ko_death(self.board, d, [a, b]) {
             return true;
         }
-        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, &[a, b]).n);
+        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, [a, b]).n);
         // First what leaves the defender the fewest liberties.
         let firsts = if room_b <= room_a { [(a, b, room_b), (b, a, room_a)] } else { [(b, a, room_a), (a, b, room_b)] };
         let before = self.seen;
@@ -214,7 +215,7 @@ pub(super) fn two_liberties(board: &Board, d: Point) -> [Point; 2] {
 
 /// The liberties that the chain at `d` gains by moving to its liberty `l` if nothing is captured there, without the
 /// `liberties` it has.
-fn room(board: &Board, d: Point, l: Point, liberties: &[Point]) -> Few {
+fn room(board: &Board, d: Point, l: Point, liberties: [Point; 2]) -> Few {
     let mut gained = Few::default();
     let (defender, name) = (board.get(d), board.chain_name(d));
     for q in l.around() {
@@ -223,6 +224,10 @@ fn room(board: &Board, d: Point, l: Point, liberties: &[Point]) -> Few {
                 gained.insert(q);
             }
         } else if board.get(q) == defender && board.chain_name(q) != name {
+            if board.liberties(q) >= LIBERTIES_ESCAPED + liberties.len() {
+                gained.n = LIBERTIES_ESCAPED;
+                return gained;
+            }
             gain_of_chain(&mut gained, board, q, liberties);
         }
     }
@@ -230,13 +235,15 @@ fn room(board: &Board, d: Point, l: Point, liberties: &[Point]) -> Few {
 }
 
 /// Adds the liberties of the chain at `q` but for `liberties`.
-fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: &[Point]) {
-    for e in board.chain(q).flat_map(Point::around) {
-        if board.is_empty(e) && !liberties.contains(&e) {
-            gained.insert(e);
-            if gained.is_full() {
-                return;
+fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: [Point; 2]) {
+    for s in board.chain(q) {
+        for e in s.around() {
+            if board.is_empty(e) && !liberties.contains(&e) {
+                gained.insert(e);
             }
+        }
+        if gained.is_full() {
+            return;
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Table {
     chains: [Chain; CELLS],
     /// The points without a stone, in the order in which moves are looked for.
     empty: PointList,
+    /// The same as a set.
+    free: PointSet,
     n_points: usize,
     /// 0, a wall cell, for none.
     ko: u16,
@@ -81,6 +83,7 @@ impl Table {
             next: [0; CELLS],
             chains: [Chain::default(); CELLS],
             empty: PointList::new(),
+            free: board.empty_points(),
             n_points: board.size().n_points(),
             ko: 0,
         };
@@ -129,19 +132,20 @@ impl Table {
 
     /// Area as it stands.
     pub(super) fn owners(&self) -> Owners {
-        let mut sets = [PointSet::default(); 3];
-        for cell in (0..CELLS as u16).filter(|&cell| self.cells[cell as usize] != WALL) {
-            sets[self.cells[cell as usize] as usize].insert(Point(cell));
+        let mut stones = [PointSet::default(); 2];
+        for (cell, &content) in self.cells.iter().enumerate() {
+            if let Some(points) = stones.get_mut(content as usize) {
+                points.insert(Point(cell as u16));
+            }
         }
-        let [black, white, empty] = sets;
-        plain_area_of(black, white, empty)
+        plain_area_of(stones[0], stones[1], self.free)
     }
 
     /// The points without a stone, row by row.
     fn list_empty(&mut self) {
         self.empty.clear();
-        for cell in (0..CELLS as u16).filter(|&cell| self.cells[cell as usize] == EMPTY) {
-            self.empty.push(Point(cell)).expect("a list holds a board");
+        for p in self.free.iter() {
+            self.empty.push(p).expect("a list holds a board");
         }
     }
 
@@ -207,6 +211,7 @@ impl Table {
     /// Changes what stands on a point, and tells its neighbours.
     fn set(&mut self, p: Point, content: u8) {
         let old = std::mem::replace(&mut self.cells[p.0 as usize], content);
+        self.free.set(p, content == EMPTY);
         let change = NEAR_OF[content as usize].wrapping_sub(NEAR_OF[old as usize]);
         for q in p.around() {
             self.near[q.0 as usize] = self.near[q.0 as usize].wrapping_add(change);
