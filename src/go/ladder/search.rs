@@ -113,27 +113,27 @@ impl Search<'_> {
                 None => {}
             }
         }
-        let before = self.seen;
-        if !takes {
-            let gained = room(self.board, d, last, [last, last]);
-            let escapes = match gained.n {
-                0 | 1 => false,
-                2 => self.escapes(depth, d, last, defender, Some(gained.pair())),
-                _ => true,
-            };
-            if escapes {
-                return false;
-            }
+        let gained = if takes { Few::default() } else { room(self.board, d, last, [last, last]) };
+        if gained.is_full() {
+            return false;
         }
         let mut captures = captures(self.board, d, defender);
         if takes {
             captures.insert(last);
         }
+        let before = self.seen;
+        // What takes something saves most often; what fails before that is no part of the proof.
         for m in captures.iter() {
             let tried = std::mem::replace(&mut self.seen, before);
             self.seen.insert_with_neighbors(m);
             if self.escapes(depth, d, m, defender, None) {
-                // What failed before is no part of the proof.
+                return false;
+            }
+            self.seen |= tried;
+        }
+        if gained.n == 2 {
+            let tried = std::mem::replace(&mut self.seen, before);
+            if self.escapes(depth, d, last, defender, Some(gained.pair())) {
                 return false;
             }
             self.seen |= tried;
