@@ -5,6 +5,7 @@
 //! largest shape was seen; the GEMM library and the thread pool keep buffers of their own.
 
 mod activation;
+mod ceiling;
 mod conv;
 mod frame;
 mod gemm;

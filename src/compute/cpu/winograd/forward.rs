@@ -3,11 +3,11 @@
 
 use super::transform::{Four, Square, Three, Tile, input_tile, output_tile, weights_tile};
 use super::{Grid, TileSize};
+use crate::compute::cpu::RawMut;
 use crate::compute::cpu::frame::{self, View};
 use crate::compute::cpu::gemm::{Panel, Product, panels};
 use crate::compute::cpu::simd::{Isa, Kernel, Simd};
 use crate::compute::cpu::team::Team;
-use crate::compute::cpu::RawMut;
 use crate::compute::{ConvShape, Store};
 
 /// Tiles that go through the stages together at least: below, streaming the weights costs more than it saves in cache.
@@ -68,7 +68,14 @@ impl Weights<'_> {
 }
 
 /// The weights `[9, c_in, c_out]` as the products want them.
-pub(in crate::compute::cpu) fn transform_weights(team: &Team, isa: Isa, grid: Grid, shape: ConvShape, from: &[f32], to: &mut [f32]) {
+pub(in crate::compute::cpu) fn transform_weights(
+    team: &Team,
+    isa: Isa,
+    grid: Grid,
+    shape: ConvShape,
+    from: &[f32],
+    to: &mut [f32],
+) {
     assert!(to.len() >= weights_len(isa, grid, shape));
     let to = RawMut(to.as_mut_ptr());
     let ConvShape { c_in, c_out, .. } = shape;
@@ -167,7 +174,13 @@ impl Forward<'_> {
         let image_len = self.grid.image_tiles() * tile_len;
         for (image, input) in (self.images.0..self.images.1).zip(input.chunks_exact_mut(image_len)) {
             frame::fill(s, frame, self.view, image, framed);
-            s.enter(InputTiles::<T, IN, OUT> { frame, tiles: self.grid.tiles, from: framed, to: input, transform: std::marker::PhantomData });
+            s.enter(InputTiles::<T, IN, OUT> {
+                frame,
+                tiles: self.grid.tiles,
+                from: framed,
+                to: input,
+                transform: std::marker::PhantomData,
+            });
         }
         for panel in panels(self.isa, self.shape.c_out).skip(self.panels.0).take(self.panels.1 - self.panels.0) {
             self.products::<S>(s, panel, frame.stride, input, output);

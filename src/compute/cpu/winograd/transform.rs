@@ -87,14 +87,7 @@ impl Tile<6, 4> for Four {
         // a y1 + a^3 y3 = a (y1 + a^2 y3)
         let (even_a, odd_a) = (s.fma(a2, y[2], y[0]), s.fma(a2, y[3], y[1]));
         let (even_b, odd_b) = (s.fma(b2, y[2], y[0]), s.fma(b2, y[3], y[1]));
-        [
-            y[0],
-            s.fma(a, odd_a, even_a),
-            s.fnma(a, odd_a, even_a),
-            s.fma(b, odd_b, even_b),
-            s.fnma(b, odd_b, even_b),
-            y[3],
-        ]
+        [y[0], s.fma(a, odd_a, even_a), s.fnma(a, odd_a, even_a), s.fma(b, odd_b, even_b), s.fnma(b, odd_b, even_b), y[3]]
     }
 }
 
@@ -142,13 +135,7 @@ impl Tile<5, 3> for Three {
         let (a, b) = (s.splat(A3 as f32), s.splat(B3 as f32));
         let (a2, b2) = (s.splat(SQUARES3.0), s.splat(SQUARES3.1));
         let (even_a, even_b) = (s.fma(a2, y[2], y[0]), s.fma(b2, y[2], y[0]));
-        [
-            s.fma(a, y[1], even_a),
-            s.fnma(a, y[1], even_a),
-            s.fma(b, y[1], even_b),
-            s.fnma(b, y[1], even_b),
-            y[2],
-        ]
+        [s.fma(a, y[1], even_a), s.fnma(a, y[1], even_a), s.fma(b, y[1], even_b), s.fnma(b, y[1], even_b), y[2]]
     }
 }
 
