@@ -86,6 +86,9 @@ pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
     if !(1..=65_536).contains(&args.batch) {
         return Err(Error::call("--batch", format!("{}, expected 1 to 65536", args.batch)));
     }
+    let cases = cases(&args);
+    cases.iter().try_for_each(Case::check)?;
+    let shapes = shapes(&args)?;
     let window = Duration::from_secs_f64(args.seconds);
     let print = !args.json;
     let ops = CpuOps::new(ctx.threads)?;
@@ -99,7 +102,6 @@ pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
         )?;
     }
     let mut found = Found { threads: ctx.threads, ceilings, cases: Vec::new(), ops: Vec::new() };
-    let cases = cases(&args);
     if print && !cases.is_empty() {
         outln!("\n{:24} {:>12} {:>9} {:>9} {:>9}", "", "positions/s", "GFLOP/s", "of peak", "peak MiB")?;
     }
@@ -113,7 +115,7 @@ pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
         }
         found.cases.push(measured);
     }
-    for shape in shapes(&args)? {
+    for shape in shapes {
         if ctx.stop.requested() {
             return Err(Error::stopped("bench", "what is printed so far stands"));
         }

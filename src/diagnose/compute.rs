@@ -65,11 +65,16 @@ pub fn usual() -> Vec<Case> {
 }
 
 impl Case {
-    /// Measures the case on `threads` threads for about `window`.
-    pub fn measure(&self, threads: usize, window: Duration, ceilings: &Ceilings) -> Result<Measured> {
+    /// Whether there is such a case, before anything is measured.
+    pub fn check(&self) -> Result<()> {
         if !(2..=19).contains(&self.board) {
             return Err(Error::call("--board", format!("{}, expected 2 to 19", self.board)));
         }
+        net(&self.net).map(|_| ())
+    }
+
+    /// Measures the case on `threads` threads for about `window`.
+    pub fn measure(&self, threads: usize, window: Duration, ceilings: &Ceilings) -> Result<Measured> {
         device::reset_peak_rss();
         let net = net(&self.net)?;
         let ops = CpuOps::new(threads)?;
