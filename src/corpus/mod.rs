@@ -23,8 +23,11 @@ mod replay;
 mod rules;
 mod scribe;
 pub mod source;
+#[doc(hidden)]
+pub mod stages;
 pub mod stats;
 mod tally;
+mod walk;
 mod worker;
 
 pub use config::{ArchiveConfig, ConvertConfig, Duplicates, Variations, Weight};
