@@ -108,7 +108,7 @@ fn files_that_vanish_are_left_out() {
     (0..300).for_each(|i| write(&games.join(format!("{i:03}.sgf")), &game(i)));
     let out = dir.path().join("out");
     let paths = [games.clone()];
-    let config = ConvertConfig { workers: 1, queue_games: 1, min_moves: 1, duplicates: Duplicates::Keep };
+    let config = ConvertConfig { workers: 1, queue_games: 1, duplicates: Duplicates::Keep, ..ConvertConfig::default() };
     let job = Conversion { paths: &paths, out: &out, config: &config, ram_budget_bytes: 1 << 30, stop: &Stop::default() };
     let mut gone = false;
     let report = convert(&job, &mut |p| {
@@ -137,7 +137,7 @@ fn names_may_have_any_bytes() {
     write(&games.join(OsStr::from_bytes(b"bad\xff\n.sgf")), "(;SZ[9];B[ee");
     let out = dir.path().join(OsStr::from_bytes(b"out \xff"));
     let paths: [PathBuf; 1] = [games];
-    let config = ConvertConfig { workers: 2, queue_games: 4, min_moves: 1, duplicates: Duplicates::Keep };
+    let config = ConvertConfig { workers: 2, queue_games: 4, duplicates: Duplicates::Keep, ..ConvertConfig::default() };
     let job = Conversion { paths: &paths, out: &out, config: &config, ram_budget_bytes: 1 << 30, stop: &Stop::default() };
     let done = convert(&job, &mut |_| ()).unwrap();
     assert_eq!((done.manifest.report.games_accepted, done.manifest.report.games_refused), (6, 1));

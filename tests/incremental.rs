@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 fn convert_to(paths: &[PathBuf], out: &Path, duplicates: Duplicates) -> Converted {
-    let config = ConvertConfig { workers: 2, queue_games: 4, min_moves: 1, duplicates };
+    let config = ConvertConfig { workers: 2, queue_games: 4, duplicates, ..ConvertConfig::default() };
     let job = Conversion { paths, out, config: &config, ram_budget_bytes: 1 << 30, stop: &Stop::default() };
     let converted = convert(&job, &mut |_| ()).unwrap();
     let dataset = Dataset::open(out).unwrap();
@@ -127,7 +127,7 @@ fn duplicates_over_groups_end_as_from_nothing() {
     let report = convert_to(&paths, &out, Duplicates::Drop).manifest.report;
     // Turned and mirrored copies of each other are among them.
     let n_games = report.games_accepted;
-    assert_eq!((report.games, report.duplicates), (60, 60 - n_games));
+    assert_eq!((report.games, report.games_duplicate), (60, 60 - n_games));
     // A folder before the others takes their games over; they are made anew.
     (10..40).for_each(|i| write_game(&games.join(format!("a/{i:03}.sgf")), i));
     let done = convert_to(&paths, &out, Duplicates::Drop);
@@ -149,7 +149,8 @@ fn duplicates_over_groups_end_as_from_nothing() {
         fs::copy(entry.path(), games.join("e").join(entry.file_name())).unwrap();
     }
     let kept = convert_to(&paths, &out, Duplicates::Keep).manifest;
-    assert_eq!((kept.report.games_accepted, kept.report.duplicates, kept.shards.len()), (160, 0, 4));
+    // Written again, and told.
+    assert_eq!((kept.report.games_accepted, kept.report.games_duplicate, kept.shards.len()), (160, 160 - n_games, 4));
     assert_eq!(kept.shards[2].file, kept.shards[3].file, "one file for the same content");
     assert_as_from_nothing(&dir, &paths, Duplicates::Keep);
 }
@@ -161,7 +162,7 @@ fn an_unfinished_run_is_gone_on_with() {
     (0..90).for_each(|i| write_game(&games.join(format!("{}/{i:03}.sgf", i % 3)), 5 * i));
     let paths = [games.clone()];
     let stop = Stop::default();
-    let config = ConvertConfig { workers: 1, queue_games: 1, min_moves: 1, duplicates: Duplicates::Drop };
+    let config = ConvertConfig { workers: 1, queue_games: 1, duplicates: Duplicates::Drop, ..ConvertConfig::default() };
     let job = Conversion { paths: &paths, out: &out, config: &config, ram_budget_bytes: 1 << 30, stop: &stop };
     let stopped = convert(&job, &mut |p| {
         if p.games >= 70 {

@@ -294,7 +294,8 @@ fn a_damaged_group_file_is_found() {
     let dir = TempDir::new("group");
     write_dataset(dir.path(), 9, &[((9, 9), 20)]);
     let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
-    let group = names.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("group-")).unwrap();
+    let group =
+        names.into_iter().find(|path| path.extension().is_some_and(|e| e == "json") && !path.ends_with(MANIFEST_NAME)).unwrap();
     let whole = fs::read_to_string(&group).unwrap();
     for (text, what) in [(whole.replacen('0', "7", 1), "the file is damaged"), (whole[..40].to_string(), "no group of ours")] {
         fs::write(&group, text).unwrap();
@@ -321,13 +322,13 @@ fn a_folder_is_whole_or_refused() {
     write_game(&mut writer, Size::square(9).unwrap(), 0, &[made(&mut rng(1, 1), Size::square(9).unwrap())]);
     drop(writer);
     assert_eq!(check(dir.path()), Ok(23));
-    assert_eq!((fs::read_dir(dir.path()).unwrap().count(), fs::read(dir.path().join(MANIFEST_NAME)).unwrap()), (4, before));
+    assert_eq!((fs::read_dir(dir.path()).unwrap().count(), fs::read(dir.path().join(MANIFEST_NAME)).unwrap()), (5, before));
 
     // One that finishes replaces it, other array lengths and leftovers included.
     fs::write(dir.path().join("len13.new.part"), "left over").unwrap();
     write_dataset(dir.path(), 7, &[((9, 9), 4)]);
     assert_eq!(check(dir.path()), Ok(4));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
 
     // A damaged manifest is ours to replace, as the message says.
     let cut = fs::read(dir.path().join(MANIFEST_NAME)).unwrap();

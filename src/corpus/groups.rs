@@ -262,7 +262,7 @@ impl Cutter {
 #[cfg(test)]
 mod tests {
     use super::*;
-        use std::collections::HashSet;
+    use std::collections::HashSet;
     use std::fs;
     use std::time::UNIX_EPOCH;
 

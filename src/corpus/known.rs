@@ -9,7 +9,7 @@ use std::path::Path;
 /// The group of each accepted game so far. Groups come in the order of their sources, kept ones included, so what is in
 /// here when a game is judged is just what comes before it. Empty where duplicates are kept.
 pub(super) struct Known {
-    duplicates: Duplicates,
+    pub duplicates: Duplicates,
     groups: Seen,
 }
 

@@ -1,5 +1,6 @@
 //! The writer's side: duplicates, shards, ledger and counts, in the order of reading.
 
+use super::config::Duplicates;
 use super::known::Known;
 use super::ledger::{LedgerLine, Verdict};
 use super::part::{Kind, Numbering, PartLine};
@@ -106,14 +107,21 @@ impl<'a> Scribe<'a> {
         match replayed {
             Ok(replayed) => {
                 if replayed.identity.game != before {
-                    self.passed.push(before);
+                    self.pass(before);
                 }
                 self.game(line, replayed)
             }
             Err(unusable) => {
-                self.passed.push(before);
+                self.pass(before);
                 self.left_out(line, unusable)
             }
+        }
+    }
+
+    /// No game before had this identity, and that made a difference.
+    fn pass(&mut self, hash: GameHash) {
+        if self.known.duplicates == Duplicates::Drop {
+            self.passed.push(hash);
         }
     }
 

@@ -262,7 +262,12 @@ pub(super) fn is_ours(name: &str) -> bool {
     let shard = [".shard", ".new", ".games"].iter().any(|suffix| stem.ends_with(suffix)) && stem.starts_with("len");
     let group = stem.starts_with(GROUP_PREFIX) && [".json", ".ledger", ".new"].iter().any(|suffix| stem.ends_with(suffix));
     let ledger = stem.starts_with("ledger") && [".jsonl", ".new"].iter().any(|suffix| stem.ends_with(suffix));
-    shard || group || ledger || stem == MANIFEST_NAME || [LOCK_NAME, LISTING_NAME].contains(&name) || name.starts_with(SPOOL_PREFIX)
+    shard
+        || group
+        || ledger
+        || stem == MANIFEST_NAME
+        || [LOCK_NAME, LISTING_NAME].contains(&name)
+        || name.starts_with(SPOOL_PREFIX)
 }
 
 /// Whether the folder's manifest calls itself ours, of whatever version and however damaged.

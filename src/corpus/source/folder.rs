@@ -41,6 +41,13 @@ pub struct Entry {
     pub archive: bool,
 }
 
+impl Entry {
+    /// Whether size and time are those of when it was found.
+    pub(in super::super) fn is_as_before(&self, meta: &Metadata) -> bool {
+        (self.bytes, self.modified_ns) == (meta.len(), modified_ns(meta))
+    }
+}
+
 /// The files under some paths in a fixed order: paths as given, folders depth first, names sorted by their bytes (an
 /// archive where that which it unpacks to would stand). Memory: the names of the folders on the way down.
 pub struct Files {
@@ -183,7 +190,7 @@ fn looks_packed(path: &Path) -> bool {
 }
 
 /// The most that an archive of that size may unpack to.
-pub(super) fn unpacked_bytes_max(limits: &ArchiveConfig, packed_bytes: u64) -> u64 {
+pub(in super::super) fn unpacked_bytes_max(limits: &ArchiveConfig, packed_bytes: u64) -> u64 {
     (limits.unpacked_mb << 20).min(packed_bytes.saturating_mul(limits.ratio_max).saturating_add(1 << 20))
 }
 

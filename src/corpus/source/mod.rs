@@ -20,11 +20,11 @@ mod stream;
 mod tape;
 mod zipped;
 
-pub use folder::{Entry, Files, Found};
 pub(super) use folder::unpacked_bytes_max;
+pub use folder::{Entry, Files, Found};
 pub(super) use kind::{is_packed, parts_inside};
-pub(super) use spool::nameless_file;
 pub use list::read_list;
+pub(super) use spool::nameless_file;
 
 use super::config::ArchiveConfig;
 use crate::base::fs::shown;
@@ -70,6 +70,13 @@ impl Item {
     }
 }
 
+const UNREADABLE: &str = "unreadable file";
+
+/// Whether a refusal of this kind is the world's fault, so that the same file may be read the next time.
+pub(super) fn is_passing(kind: &str) -> bool {
+    kind == UNREADABLE || kind == archive::DISK
+}
+
 /// Takes items; breaking ends the reading.
 pub type Sink<'a> = dyn FnMut(Item) -> ControlFlow<()> + 'a;
 
@@ -91,7 +98,7 @@ impl<'a> Reader<'a> {
     pub fn read(&self, entry: &Entry, sink: &mut Sink) -> ControlFlow<()> {
         match open(entry) {
             Ok(mut file) => self.read_from(entry, &mut file, sink),
-            Err(e) => sink(Item::refused(shown(&entry.path), "unreadable file", e.to_string())),
+            Err(e) => sink(Item::refused(shown(&entry.path), UNREADABLE, e.to_string())),
         }
     }
 
@@ -100,7 +107,7 @@ impl<'a> Reader<'a> {
         let origin = shown(&entry.path);
         let looks = match look(file) {
             Ok(looks) => looks,
-            Err(e) => return sink(Item::refused(origin, "unreadable file", e.to_string())),
+            Err(e) => return sink(Item::refused(origin, UNREADABLE, e.to_string())),
         };
         match looks {
             Looks::Archive(format) => return archive::unpack(self, entry, file, format, sink),
@@ -112,7 +119,7 @@ impl<'a> Reader<'a> {
         }
         sink(match whole(file, entry.bytes) {
             Ok(bytes) => Item::Records { origin, inside: Vec::new(), source_bytes: bytes.len() as u64, bytes },
-            Err(reason) => Item::refused(origin, "unreadable file", reason),
+            Err(reason) => Item::refused(origin, UNREADABLE, reason),
         })
     }
 }
