@@ -209,12 +209,8 @@ impl Benson {
         // Where the opponent may take his own stones off by suicide, points under his stones count too.
         let may_count = if suicide == Suicide::Forbidden { board.empty_points() } else { outside };
         let mut benson = Benson { regions: Vec::new(), alive: PointSet::default() };
-        let region = |points: PointSet, vital_to| Region {
-            points,
-            vital_to,
-            n_inner: (points - near_own).len(),
-            is_closed: true,
-        };
+        let region =
+            |points: PointSet, vital_to| Region { points, vital_to, n_inner: (points - near_own).len(), is_closed: true };
         // A point that counts and touches no own stone makes a region vital to none: most of the board.
         let vital_to_none = ((outside & may_count) - near_own).flooded(&outside);
         for points in (outside - vital_to_none).pieces() {

@@ -307,14 +307,6 @@ impl Board {
         (near & self.of[own.index()], near & self.empty)
     }
 
-    /// The empty points next to `p`.
-    pub fn empty_neighbors(&self, p: Point) -> PointSet {
-        let mut near = PointSet::default();
-        near.insert_with_neighbors(p);
-        near.remove(p);
-        near & self.empty
-    }
-
     /// The points whose content differs between two boards of one size.
     pub fn points_that_differ(&self, other: &Board) -> PointSet {
         debug_assert_eq!(self.size, other.size);

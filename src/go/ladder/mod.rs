@@ -162,8 +162,8 @@ impl Changes {
 mod tests {
     use super::*;
     use crate::base::rng::{below, rng};
-    use crate::go::rules::Suicide;
     use crate::go::Size;
+    use crate::go::rules::Suicide;
     use rand::Rng as _;
 
     fn laddered(text: &str) -> (Vec<String>, Vec<String>) {

@@ -76,9 +76,7 @@ impl Search<'_> {
         let attacker = color_at(self.board, d).opponent();
         self.seen.insert_with_neighbors(first);
         self.seen.insert_with_neighbors(last);
-        if room(self.board, d, last, [first, last]).is_full()
-            || self.board.check(first, attacker, Suicide::Forbidden).is_err()
-        {
+        if room(self.board, d, last, [first, last]).is_full() || self.board.check(first, attacker, Suicide::Forbidden).is_err() {
             return false;
         }
         let undo = self.board.play_with_undo(first, attacker);
@@ -102,15 +100,12 @@ impl Search<'_> {
         self.seen.insert_with_neighbors(last);
         let mut takes = false;
         for q in last.around() {
-            match self.board.get(q) {
+            let Some(color) = self.board.get(q) else { continue };
+            if color != defender {
+                takes |= self.board.liberties(q) == 1;
+            } else if self.board.chain_name(q) != name {
                 // From here on the chains that the move joins are part of what is looked at.
-                Some(color) if color == defender => {
-                    if self.board.chain_name(q) != name {
-                        self.note_chain(q);
-                    }
-                }
-                Some(_) => takes |= self.board.liberties(q) == 1,
-                None => {}
+                self.note_chain(q);
             }
         }
         let gained = if takes { Few::default() } else { room(self.board, d, last, [last, last]) };

@@ -259,3 +259,52 @@ impl Table {
 }
 
 const _: () = assert!(CELLS * CELLS * 4 * POINTS_MAX < u32::MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::rng;
+    use crate::go::Size;
+    use crate::go::playout::is_own_eye;
+    use crate::go::rules::Suicide;
+    use crate::go::score::plain_area;
+
+    #[test]
+    fn random_play_is_as_on_a_board() {
+        for (seed, (w, h)) in [(3, 3), (5, 4), (9, 9), (19, 19)].into_iter().enumerate() {
+            let size = Size::new(w, h).unwrap();
+            let mut r = rng(seed as u64, 5);
+            for _ in 0..10 {
+                let mut board = Board::new(size);
+                let mut table = Table::new(&board);
+                let mut color = Color::Black;
+                for _ in 0..3 * size.n_points() {
+                    for p in board.empty_points().iter() {
+                        let is_sensible = !is_own_eye(&board, p, color) && board.check(p, color, Suicide::Forbidden).is_ok();
+                        assert_eq!(table.is_sensible(p, color), is_sensible, "{board:?} {}", p.gtp(size));
+                    }
+                    match table.pick(color, &mut r) {
+                        Some(i) => {
+                            let p = table.empty.swap_remove(i);
+                            let taken = board.play(p, color).stones != [0, 0];
+                            assert_eq!(table.play(p, color), taken);
+                            if taken {
+                                table.list_empty();
+                            }
+                        }
+                        None => {
+                            board.clear_ko();
+                            table.ko = 0;
+                        }
+                    }
+                    assert!(table.owners() == plain_area(&board), "{board:?}");
+                    // What a table makes of a board goes on as well.
+                    if board.ko().is_none() && r.next_u64().is_multiple_of(5) {
+                        table = Table::new(&board);
+                    }
+                    color = color.opponent();
+                }
+            }
+        }
+    }
+}
