@@ -21,7 +21,7 @@ use std::process::{Command, Output};
 fn intake(games: &Path, out: &Path, config: &ConvertConfig) -> (Report, Vec<LedgerLine>) {
     let paths: [PathBuf; 1] = [games.to_path_buf()];
     let job = Conversion { paths: &paths, out, config, ram_budget_bytes: 1 << 30, stop: &Stop::default() };
-    let manifest = convert(&job, &mut |_| ()).unwrap();
+    let manifest = convert(&job, &mut |_| ()).unwrap().manifest;
     let lines: Vec<LedgerLine> = ledger::read(out).unwrap().map(|line| line.unwrap()).collect();
     adds_up(&manifest.report, &lines);
     (manifest.report, lines)
@@ -429,7 +429,7 @@ fn games_may_weigh_the_same() {
         let config = ConvertConfig { weight, ..ConvertConfig::default() };
         let out = dir.path().join(format!("{weight:?}"));
         intake(&dir.path().join("a.sgf"), &out, &config);
-        assert_eq!(Dataset::open(&out).unwrap().shard(9).unwrap().record(0).unwrap().weight(), expected);
+        assert_eq!(Dataset::open(&out).unwrap().shards_of(9)[0].record(0).unwrap().weight(), expected);
     }
 }
 

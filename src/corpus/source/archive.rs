@@ -5,6 +5,7 @@ use super::kind::{self, Format, HEAD_BYTES, Looks};
 use super::spool::{NotTaken, Spool};
 use super::stream::Stream;
 use super::{Entry, Item, Reader, Sink, misnamed, unread};
+use crate::base::fs::shown;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use std::cell::Cell;
 use std::io::{Read, Seek};
@@ -13,7 +14,7 @@ use std::ops::ControlFlow;
 pub(super) const DAMAGED: &str = "damaged archive";
 const LIMIT: &str = "archive beyond the limits";
 const UNREAD: &str = "archive of another kind";
-const DISK: &str = "no room to unpack";
+pub(in super::super) const DISK: &str = "no room to unpack";
 const REPLACED: &str = "replaced later in its archive";
 
 /// Bytes of names looked at to tell their character set.
@@ -121,7 +122,7 @@ pub(super) fn unpack<F: Read + Seek>(
         members: Vec::new(),
         names: EncodingDetector::new(Iso2022JpDetection::Deny),
         names_bytes: 0,
-        origin: entry.path.display().to_string(),
+        origin: shown(&entry.path),
         prefix_bytes: place.key.len(),
         sink: &mut told,
     };
@@ -280,7 +281,10 @@ impl Unpacker<'_> {
             let origin = self.shown(&member.key);
             let source_bytes = (packed_bytes as f64 * (member.len as f64 / total as f64)) as u64;
             match self.spool.copy_of(member.offset, member.len) {
-                Ok(bytes) => (self.sink)(Item::Records { origin, bytes, source_bytes })?,
+                Ok(bytes) => {
+                    let inside = kind::unpacked_key(&member.key[self.prefix_bytes.min(member.key.len())..]);
+                    (self.sink)(Item::Records { origin, inside, bytes, source_bytes })?
+                }
                 Err(e) => (self.sink)(Item::refused(origin, DISK, format!("temporary file: {e}")))?,
             }
         }

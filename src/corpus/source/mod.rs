@@ -20,11 +20,14 @@ mod stream;
 mod tape;
 mod zipped;
 
+pub(super) use folder::unpacked_bytes_max;
 pub use folder::{Entry, Files, Found};
-pub(super) use folder::{Survey, survey};
+pub(super) use kind::{is_packed, parts_inside};
 pub use list::read_list;
+pub(super) use spool::nameless_file;
 
 use super::config::ArchiveConfig;
+use crate::base::fs::shown;
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
 use kind::{HEAD_BYTES, Looks};
@@ -40,6 +43,9 @@ pub enum Item {
     Records {
         /// Where it is, to be read by people: `games.zip!2001/a.sgf`.
         origin: String,
+        /// The names on the way to it in its archive, each ended by NUL, as the unpacked folder would have them; empty for a
+        /// file on disk.
+        inside: Vec<u8>,
         /// Its bytes, unpacked.
         bytes: Vec<u8>,
         /// Its share of the bytes on disk.
@@ -64,6 +70,13 @@ impl Item {
     }
 }
 
+const UNREADABLE: &str = "unreadable file";
+
+/// Whether a refusal of this kind is the world's fault, so that the same file may be read the next time.
+pub(super) fn is_passing(kind: &str) -> bool {
+    kind == UNREADABLE || kind == archive::DISK
+}
+
 /// Takes items; breaking ends the reading.
 pub type Sink<'a> = dyn FnMut(Item) -> ControlFlow<()> + 'a;
 
@@ -85,16 +98,16 @@ impl<'a> Reader<'a> {
     pub fn read(&self, entry: &Entry, sink: &mut Sink) -> ControlFlow<()> {
         match open(entry) {
             Ok(mut file) => self.read_from(entry, &mut file, sink),
-            Err(e) => sink(Item::refused(entry.path.display().to_string(), "unreadable file", e.to_string())),
+            Err(e) => sink(Item::refused(shown(&entry.path), UNREADABLE, e.to_string())),
         }
     }
 
     /// The same of what is already open: `entry` only names it.
     pub fn read_from<F: Read + Seek>(&self, entry: &Entry, file: &mut F, sink: &mut Sink) -> ControlFlow<()> {
-        let origin = entry.path.display().to_string();
+        let origin = shown(&entry.path);
         let looks = match look(file) {
             Ok(looks) => looks,
-            Err(e) => return sink(Item::refused(origin, "unreadable file", e.to_string())),
+            Err(e) => return sink(Item::refused(origin, UNREADABLE, e.to_string())),
         };
         match looks {
             Looks::Archive(format) => return archive::unpack(self, entry, file, format, sink),
@@ -105,8 +118,8 @@ impl<'a> Reader<'a> {
             return sink(Item::refused(origin, "damaged archive", misnamed(suffix)));
         }
         sink(match whole(file, entry.bytes) {
-            Ok(bytes) => Item::Records { origin, source_bytes: bytes.len() as u64, bytes },
-            Err(reason) => Item::refused(origin, "unreadable file", reason),
+            Ok(bytes) => Item::Records { origin, inside: Vec::new(), source_bytes: bytes.len() as u64, bytes },
+            Err(reason) => Item::refused(origin, UNREADABLE, reason),
         })
     }
 }
