@@ -53,8 +53,19 @@ pub struct GameRecord {
     pub line_idx: u32,
     /// Moves at the start that an earlier line of the game has too.
     pub n_shared: usize,
+    /// The steps end before a move beside the board: [`OffBoard::End`].
+    pub ends_off_board: bool,
     /// The character set the text was read in, where it is not plain ASCII.
     pub charset: Option<String>,
+}
+
+/// What a move beside the board does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffBoard {
+    /// The game cannot be read: [`Reason::OffBoard`].
+    Refuse,
+    /// The steps end before it.
+    End,
 }
 
 /// One thing that happens on the main line.
@@ -108,6 +119,7 @@ impl GameRecord {
             setup_node: None,
             line_idx: 0,
             n_shared: 0,
+            ends_off_board: false,
             charset: None,
         }
     }
@@ -119,6 +131,10 @@ impl GameRecord {
 
     /// Reads a game of Go on a board we play.
     pub fn read(game: &Game<'_>) -> Result<GameRecord, GameError> {
+        GameRecord::read_with(game, OffBoard::Refuse)
+    }
+
+    pub(super) fn read_with(game: &Game<'_>, off_board: OffBoard) -> Result<GameRecord, GameError> {
         if game.kind() != 1 {
             return Err(game.root_error(b"GM", Reason::OtherGame(game.kind())));
         }
@@ -128,13 +144,23 @@ impl GameRecord {
         let mut record = GameRecord::new(size);
         (record.game_idx, record.line, record.column) = (game.game_idx, game.line, game.column);
         record.read_root(game);
-        record.read_line(game, game.tree.main_line())?;
+        record.read_line(game, game.tree.main_line(), off_board)?;
         Ok(record)
     }
 
     /// Reads the steps along `nodes`, which lead from the root to somewhere.
-    pub(super) fn read_line(&mut self, game: &Game<'_>, nodes: impl Iterator<Item = usize>) -> Result<(), GameError> {
-        (self.steps, self.setup_node) = read_steps(game, nodes, (self.size.w(), self.size.h()))?;
+    pub(super) fn read_line(
+        &mut self,
+        game: &Game<'_>,
+        nodes: impl Iterator<Item = usize>,
+        off_board: OffBoard,
+    ) -> Result<(), GameError> {
+        let (steps, read) = read_steps(game, nodes, (self.size.w(), self.size.h()));
+        (self.steps, self.setup_node) = (steps.list, steps.setup_node);
+        match read {
+            Err(GameError { reason: Reason::OffBoard(..), .. }) if off_board == OffBoard::End => self.ends_off_board = true,
+            read => return read,
+        }
         Ok(())
     }
 
@@ -165,8 +191,13 @@ impl GameRecord {
 ///
 /// `bytes` is the whole content of the file, in any character set. Whether the moves are legal is not looked at.
 pub fn games(bytes: &[u8]) -> impl Iterator<Item = Result<GameRecord, GameError>> {
+    games_with(bytes, OffBoard::Refuse)
+}
+
+/// As [`games`], and says what a move beside the board does.
+pub fn games_with(bytes: &[u8], off_board: OffBoard) -> impl Iterator<Item = Result<GameRecord, GameError>> {
     let mut collection = Collection::new(bytes);
-    std::iter::from_fn(move || collection.next_game().map(|game| game.and_then(|game| GameRecord::read(&game))))
+    std::iter::from_fn(move || collection.next_game().map(|game| game.and_then(|game| GameRecord::read_with(&game, off_board))))
 }
 
 /// What a node of the main line holds, on boards of any size: columns and rows from 0, from the top left.
@@ -321,21 +352,28 @@ where
     first.map_or(Ok(()), |at| tell(at, RawStep::SetupDone))
 }
 
-fn read_steps(
-    game: &Game<'_>,
+/// The steps along `nodes`, up to the fault if there is one.
+fn read_steps<'g>(
+    game: &'g Game<'g>,
     nodes: impl Iterator<Item = usize>,
     sides: (usize, usize),
-) -> Result<(Vec<Step>, Option<u32>), GameError> {
+) -> (Steps<'g>, Result<(), GameError>) {
     // A node is a move, with few exceptions.
     let mut steps = Steps { list: Vec::with_capacity(nodes.size_hint().0.min(MOVES_MAX)), ..Steps::new(game) };
     let mut rectangle_points = 0;
     for node_idx in nodes {
-        match stone(game, node_idx, sides) {
-            Some((color, point, at)) if steps.n_moves < MOVES_MAX => steps.stone(color, point, at),
-            _ => node_steps(game, node_idx, sides, &mut rectangle_points, &mut |place, step| steps.add(place, step))?,
+        let read = match stone(game, node_idx, sides) {
+            Some((color, point, at)) if steps.n_moves < MOVES_MAX => {
+                steps.stone(color, point, at);
+                Ok(())
+            }
+            _ => node_steps(game, node_idx, sides, &mut rectangle_points, &mut |place, step| steps.add(place, step)),
+        };
+        if read.is_err() {
+            return (steps, read);
         }
     }
-    Ok((steps.list, steps.setup_node))
+    (steps, Ok(()))
 }
 
 /// Colour, point and offset of the property of a node that is nothing but a stone played on the board.
