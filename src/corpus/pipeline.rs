@@ -12,7 +12,7 @@ use super::worker::Worker;
 use crate::base::Result;
 use crate::base::fs::shown;
 use crate::base::signal::Stop;
-use crate::sgf::{self, GameRecord};
+use crate::sgf::{self, GameRecord, OffBoard};
 use crate::shard::{Completeness, Refusal};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -100,12 +100,12 @@ impl Pipeline<'_> {
                 let (to, jobs) = sync_channel(self.plan.queue_games);
                 let (results, from) = sync_channel(self.plan.queue_games);
                 let worker = Worker::new(self.config, self.make, known);
-                let variations = self.config.variations;
-                scope.spawn(move || work(worker, variations, jobs, results));
+                let asked = Asked::by(self.config);
+                scope.spawn(move || work(worker, asked, jobs, results));
                 to_workers.push(to);
                 from_workers.push(from);
             }
-            let feed = Feed { to_workers, turn: 0, bytes_done: 0, variations: self.config.variations };
+            let feed = Feed { to_workers, turn: 0, bytes_done: 0, asked: Asked::by(self.config) };
             let reader = Reader::new(&self.config.archive, self.spool_dir.to_path_buf(), self.stop);
             let reading = scope.spawn(move || read(groups, listing, &reader, feed));
             let written = write(from_workers, scribe, step);
@@ -149,7 +149,7 @@ struct Feed {
     to_workers: Vec<SyncSender<Item<Job>>>,
     turn: usize,
     bytes_done: u64,
-    variations: Variations,
+    asked: Asked,
 }
 
 /// Files up to so many bytes are parsed by a worker as a whole: a few games.
@@ -179,7 +179,7 @@ impl Feed {
         let file: Arc<str> = origin.into();
         // The line of a game tells how far a large collection is.
         let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as f64;
-        for game in records(&bytes, self.variations) {
+        for game in records(&bytes, self.asked) {
             let (line, job) = match game {
                 Ok(record) => (record.line, Job::Game(Arc::clone(&file), Box::new(record))),
                 Err(error) => (error.line, Job::Done(Done::Fate(bad_game(&file, &error)))),
@@ -280,14 +280,27 @@ fn is_changed(entry: &Entry) -> bool {
     std::fs::metadata(&entry.path).map_or(true, |meta| !entry.is_as_before(&meta))
 }
 
+/// What is asked for of a file.
+#[derive(Clone, Copy)]
+struct Asked {
+    variations: Variations,
+    off_board: OffBoard,
+}
+
+impl Asked {
+    fn by(config: &ConvertConfig) -> Asked {
+        Asked { variations: config.variations, off_board: config.repair.illegal.off_board() }
+    }
+}
+
 /// The lines of games that are asked for.
 fn records(
     bytes: &[u8],
-    variations: Variations,
+    Asked { variations, off_board }: Asked,
 ) -> Box<dyn Iterator<Item = std::result::Result<GameRecord, sgf::GameError>> + '_> {
     match variations {
-        Variations::Main => Box::new(sgf::games(bytes)),
-        Variations::All => Box::new(sgf::lines(bytes)),
+        Variations::Main => Box::new(sgf::games_with(bytes, off_board)),
+        Variations::All => Box::new(sgf::lines(bytes, off_board)),
     }
 }
 
@@ -307,14 +320,14 @@ fn bad_game(file: &str, error: &sgf::GameError) -> Fate {
 }
 
 /// Judges until the reader or the writer is gone.
-fn work(mut worker: Worker, variations: Variations, jobs: Receiver<Item<Job>>, results: SyncSender<Item<Part>>) {
+fn work(mut worker: Worker, asked: Asked, jobs: Receiver<Item<Job>>, results: SyncSender<Item<Part>>) {
     for Item { bytes_done, what } in jobs {
         let give = |done, turn| results.send(Item { bytes_done, what: Part { done, turn } }).is_ok();
         let given = match what {
             Job::Done(done) => give(done, Turn::Passes),
             Job::Game(file, record) => give(Done::Fate(Fate::Judged(worker.judge(&file, *record))), Turn::Passes),
             Job::File(file, bytes) => {
-                let mut games = records(&bytes, variations).peekable();
+                let mut games = records(&bytes, asked).peekable();
                 let mut given = true;
                 while let (true, Some(game)) = (given, games.next()) {
                     let fate = match game {
