@@ -117,10 +117,12 @@ fn activate_cells<S: Simd>(s: S, c: usize, before: Before<'_>, mask: &[f32], fro
             let n = (c - at).min(S::WIDTH);
             // SAFETY: n numbers remain in all three, a whole vector in `to`.
             unsafe {
-                let [x, scale, shift] = [from, scale, shift].map(|v| {
-                    let v = v.as_ptr().add(at);
-                    if n == S::WIDTH { s.load(v) } else { s.load_first(v, n) }
-                });
+                let (x, scale, shift) = (from.as_ptr().add(at), scale.as_ptr().add(at), shift.as_ptr().add(at));
+                let (x, scale, shift) = if n == S::WIDTH {
+                    (s.load(x), s.load(scale), s.load(shift))
+                } else {
+                    (s.load_first(x, n), s.load_first(scale, n), s.load_first(shift, n))
+                };
                 s.store(to.as_mut_ptr().add(at), activate(s, before.act, s.fma(x, scale, shift)));
             }
             at += S::WIDTH;

@@ -1,7 +1,7 @@
 //! Poolings, vectors added to points, and biases of vectors.
 
-use super::team::{Chunks, ChunksMut};
 use super::activation::{slope, value};
+use super::team::{Chunks, ChunksMut};
 use super::{CpuBuf, CpuOps};
 use crate::compute::{Activation, Mask, PointsShape, PoolKind, RowsShape, Store};
 

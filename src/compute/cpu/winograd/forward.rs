@@ -3,11 +3,11 @@
 
 use super::transform::{Four, Square, Three, Tile, input_tile, output_tile, weights_tile};
 use super::{Grid, TileSize};
+use crate::compute::cpu::RawMut;
 use crate::compute::cpu::frame::{self, View};
 use crate::compute::cpu::gemm::{Panel, Product, panels};
 use crate::compute::cpu::simd::{Isa, Kernel, Simd};
 use crate::compute::cpu::team::Team;
-use crate::compute::cpu::RawMut;
 use crate::compute::{ConvShape, Store};
 
 /// Tiles that go through the stages together at least: below, streaming the weights costs more than it saves in cache.
@@ -50,25 +50,32 @@ impl Weights<'_> {
             for v in 0..panel.vectors {
                 let column = (panel.at + v) * S::WIDTH;
                 let n = (c_out - column).min(S::WIDTH);
-                let tap = |i: usize, j: usize| {
-                    let at = ((i * 3 + j) * c_in + row) * c_out + column;
+                let mut taps = [[s.splat(0.0); 3]; 3];
+                for tap in 0..9 {
                     // SAFETY: n columns are left in this row of `from`, whose length was checked.
-                    unsafe {
-                        let at = from.as_ptr().add(at);
+                    taps[tap / 3][tap % 3] = unsafe {
+                        let at = from.as_ptr().add((tap * c_in + row) * c_out + column);
                         if n == S::WIDTH { s.load(at) } else { s.load_first(at, n) }
-                    }
-                };
+                    };
+                }
                 // to[panel][point][row][v]: within the length checked by `transform_weights`; rows are disjoint.
                 let at = panel.at * S::WIDTH * c_in * IN * IN + row * columns + v * S::WIDTH;
                 // SAFETY: as said.
-                unsafe { weights_tile::<S, T, IN, OUT>(s, tap, self.to.add(at), c_in * columns) };
+                unsafe { weights_tile::<S, T, IN, OUT>(s, taps, self.to.add(at), c_in * columns) };
             }
         }
     }
 }
 
 /// The weights `[9, c_in, c_out]` as the products want them.
-pub(in crate::compute::cpu) fn transform_weights(team: &Team, isa: Isa, grid: Grid, shape: ConvShape, from: &[f32], to: &mut [f32]) {
+pub(in crate::compute::cpu) fn transform_weights(
+    team: &Team,
+    isa: Isa,
+    grid: Grid,
+    shape: ConvShape,
+    from: &[f32],
+    to: &mut [f32],
+) {
     assert!(to.len() >= weights_len(isa, grid, shape));
     let to = RawMut(to.as_mut_ptr());
     let ConvShape { c_in, c_out, .. } = shape;
@@ -167,7 +174,13 @@ impl Forward<'_> {
         let image_len = self.grid.image_tiles() * tile_len;
         for (image, input) in (self.images.0..self.images.1).zip(input.chunks_exact_mut(image_len)) {
             frame::fill(s, frame, self.view, image, framed);
-            s.enter(InputTiles::<T, IN, OUT> { frame, tiles: self.grid.tiles, from: framed, to: input, transform: std::marker::PhantomData });
+            s.enter(InputTiles::<T, IN, OUT> {
+                frame,
+                tiles: self.grid.tiles,
+                from: framed,
+                to: input,
+                transform: std::marker::PhantomData,
+            });
         }
         for panel in panels(self.isa, self.shape.c_out).skip(self.panels.0).take(self.panels.1 - self.panels.0) {
             self.products::<S>(s, panel, frame.stride, input, output);
@@ -259,10 +272,10 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for OutputTiles
                     // length `forward` has checked; no other item has this image and panel.
                     unsafe {
                         let square = output_tile::<S, T, IN, OUT>(s, from.as_ptr().add(v * S::WIDTH), columns);
-                        for (i, row) in square.into_iter().enumerate().take(len - y0) {
-                            for (j, sum) in row.into_iter().enumerate().take(len - x0) {
+                        for i in 0..OUT.min(len - y0) {
+                            for j in 0..OUT.min(len - x0) {
                                 let cell = ((images.0 + image) * len + y0 + i) * len + x0 + j;
-                                put(s, store, sum, n, y.add(cell * c + channel));
+                                put(s, store, square[i][j], n, y.add(cell * c + channel));
                             }
                         }
                     }

@@ -239,7 +239,8 @@ impl Nine {
             unsafe {
                 let from = self.sums.add(row * plan.dy.stride + column);
                 let taps = weights_grad_tile::<S, T, IN, OUT>(s, from, plan.sums_point);
-                for (tap, v) in taps.into_iter().flatten().enumerate() {
+                for tap in 0..9 {
+                    let v = taps[tap / 3][tap % 3];
                     let to = self.dweights.add((tap * c_in + row) * c_out + column);
                     if n == S::WIDTH {
                         s.store(to, s.add(s.load(to), v));

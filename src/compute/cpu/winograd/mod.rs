@@ -61,4 +61,3 @@ impl Grid {
         Frame { len: self.len, c, stride, top: 1, left: 1, rows: side, columns: side }
     }
 }
-
