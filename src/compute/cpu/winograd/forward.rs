@@ -6,6 +6,7 @@ use super::{Grid, TileSize};
 use crate::compute::cpu::RawMut;
 use crate::compute::cpu::frame::{self, View};
 use crate::compute::cpu::gemm::{Panel, Product, panels};
+use crate::compute::cpu::output::Base;
 use crate::compute::cpu::simd::{Isa, Kernel, Simd};
 use crate::compute::cpu::team::Team;
 use crate::compute::{ConvShape, Store};
@@ -118,25 +119,28 @@ struct Forward<'a> {
     panels: (usize, usize),
     view: View<'a>,
     weights: &'a [f32],
-    store: Store,
+    base: Base<'a>,
     y: RawMut,
     scratch: &'a mut [f32],
 }
 
-/// `y (+)= conv(view, weights)` with transformed weights.
+/// `y = base + conv(view, weights)` with transformed weights.
 #[allow(clippy::too_many_arguments)]
 pub(in crate::compute::cpu) fn forward(
     team: &Team,
     isa: Isa,
     grid: Grid,
     shape: ConvShape,
-    store: Store,
+    base: Base<'_>,
     view: View<'_>,
     weights: &[f32],
     y: &mut [f32],
 ) {
     assert!(view.x.len() >= shape.cells() * shape.c_in && y.len() >= shape.cells() * shape.c_out);
     assert!(weights.len() >= weights_len(isa, grid, shape));
+    if let Base::Of(base) = base {
+        assert!(base.len() >= shape.cells() * shape.c_out);
+    }
     let together = images_together(grid, shape.n, team.threads());
     let chunks = shape.n.div_ceil(together);
     // fewer images than threads: each takes a part of the channels, and transforms the input for itself
@@ -147,7 +151,7 @@ pub(in crate::compute::cpu) fn forward(
         let (chunk, group) = (item / groups, item % groups);
         let images = (chunk * together, ((chunk + 1) * together).min(shape.n));
         let panels = (group * n_panels / groups, (group + 1) * n_panels / groups);
-        isa.run(Forward { isa, grid, shape, images, panels, view, weights, store, y, scratch });
+        isa.run(Forward { isa, grid, shape, images, panels, view, weights, base, y, scratch });
     });
 }
 
@@ -257,7 +261,7 @@ struct OutputTiles<'a, 'b, T, const IN: usize, const OUT: usize> {
 impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for OutputTiles<'_, '_, T, IN, OUT> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Forward { grid, shape, images, store, y, .. } = *self.of;
+        let Forward { grid, shape, images, base, y, .. } = *self.of;
         let (len, c) = (shape.len, shape.c_out);
         let columns = self.panel.vectors * S::WIDTH;
         let tile_len = IN * IN * columns;
@@ -275,28 +279,12 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for OutputTiles
                         for i in 0..OUT.min(len - y0) {
                             for j in 0..OUT.min(len - x0) {
                                 let cell = ((images.0 + image) * len + y0 + i) * len + x0 + j;
-                                put(s, store, square[i][j], n, y.add(cell * c + channel));
+                                base.put(s, square[i][j], n, y.add(0), cell * c + channel);
                             }
                         }
                     }
                 }
             }
-        }
-    }
-}
-
-/// # Safety
-/// `n` numbers can be read and written at `to`.
-#[inline(always)]
-unsafe fn put<S: Simd>(s: S, store: Store, v: S::V, n: usize, to: *mut f32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if n == S::WIDTH {
-            let v = if store == Store::Add { s.add(v, s.load(to)) } else { v };
-            s.store(to, v);
-        } else {
-            let v = if store == Store::Add { s.add(v, s.load_first(to, n)) } else { v };
-            s.store_first(to, n, v);
         }
     }
 }
