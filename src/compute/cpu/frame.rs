@@ -1,7 +1,7 @@
 //! An image with a border of zeros and channels rounded up to whole vectors: what convolutions read, without edges to mind.
 //! Norm and activation before a convolution are applied on the way in.
 
-use super::activation::Function;
+use super::activation::{Function, Mish, Silu};
 use super::simd::Simd;
 use crate::compute::Activation;
 
@@ -52,19 +52,30 @@ pub(super) fn activate<S: Simd>(s: S, act: Activation, v: S::V) -> S::V {
     match act {
         Activation::Identity => v,
         Activation::Relu => s.max(v, s.splat(0.0)),
-        Activation::Mish => map::<S, super::activation::Mish>(s, v),
-        Activation::Silu => map::<S, super::activation::Silu>(s, v),
+        Activation::Mish => map(s, v, Mish::value),
+        Activation::Silu => map(s, v, Silu::value),
+    }
+}
+
+/// The derivative of the activation at `z`, times `dy`.
+#[inline(always)]
+pub(super) fn activate_grad<S: Simd>(s: S, act: Activation, z: S::V, dy: S::V) -> S::V {
+    match act {
+        Activation::Identity => dy,
+        Activation::Relu => s.where_positive(z, dy),
+        Activation::Mish => s.mul(dy, map(s, z, Mish::slope)),
+        Activation::Silu => s.mul(dy, map(s, z, Silu::slope)),
     }
 }
 
 /// One number after the other.
 #[inline(always)]
-fn map<S: Simd, F: Function>(s: S, v: S::V) -> S::V {
+fn map<S: Simd>(s: S, v: S::V, f: fn(f32) -> f32) -> S::V {
     let mut all = [0.0f32; super::simd::WIDTH_MAX];
     // SAFETY: the array holds the widest vector.
     unsafe {
         s.store(all.as_mut_ptr(), v);
-        all[..S::WIDTH].iter_mut().for_each(|x| *x = F::value(*x));
+        all[..S::WIDTH].iter_mut().for_each(|x| *x = f(*x));
         s.load(all.as_ptr())
     }
 }
@@ -91,6 +102,23 @@ pub(super) fn fill<S: Simd>(s: S, frame: Frame, view: View<'_>, image: usize, to
     }
 }
 
+/// Some cells as `[cells, stride]`: as they lie, or activated in `scratch` with whole vectors of channels.
+#[inline(always)]
+pub(super) fn rows<'a, S: Simd>(
+    s: S,
+    view: View<'a>,
+    c: usize,
+    cells: std::ops::Range<usize>,
+    scratch: &'a mut [f32],
+) -> (&'a [f32], usize) {
+    let from = &view.x[cells.start * c..cells.end * c];
+    let Some(before) = view.before else { return (from, c) };
+    let stride = c.next_multiple_of(S::WIDTH);
+    let to = &mut scratch[..cells.len() * stride];
+    activate_cells(s, c, before, &before.mask[cells], from, to);
+    (to, stride)
+}
+
 #[inline(always)]
 fn copy_cells<S: Simd>(s: S, c: usize, stride: usize, from: &[f32], to: &mut [f32]) {
     for (from, to) in from.chunks_exact(c).zip(to.chunks_exact_mut(stride)) {
@@ -104,7 +132,7 @@ fn copy_cells<S: Simd>(s: S, c: usize, stride: usize, from: &[f32], to: &mut [f3
 }
 
 #[inline(always)]
-fn activate_cells<S: Simd>(s: S, c: usize, before: Before<'_>, mask: &[f32], from: &[f32], to: &mut [f32]) {
+pub(super) fn activate_cells<S: Simd>(s: S, c: usize, before: Before<'_>, mask: &[f32], from: &[f32], to: &mut [f32]) {
     let stride = c.next_multiple_of(S::WIDTH);
     let (scale, shift) = (&before.scale[..c], &before.shift[..c]);
     for ((from, to), on) in from.chunks_exact(c).zip(to.chunks_exact_mut(stride)).zip(mask) {
@@ -117,10 +145,8 @@ fn activate_cells<S: Simd>(s: S, c: usize, before: Before<'_>, mask: &[f32], fro
             let n = (c - at).min(S::WIDTH);
             // SAFETY: n numbers remain in all three, a whole vector in `to`.
             unsafe {
-                let [x, scale, shift] = [from, scale, shift].map(|v| {
-                    let v = v.as_ptr().add(at);
-                    if n == S::WIDTH { s.load(v) } else { s.load_first(v, n) }
-                });
+                let (x, scale, shift) = (from.as_ptr().add(at), scale.as_ptr().add(at), shift.as_ptr().add(at));
+                let (x, scale, shift) = (s.load_n(x, n), s.load_n(scale, n), s.load_n(shift, n));
                 s.store(to.as_mut_ptr().add(at), activate(s, before.act, s.fma(x, scale, shift)));
             }
             at += S::WIDTH;
