@@ -5,7 +5,7 @@ mod common;
 use common::TempDir;
 use edgezero::base::signal::Stop;
 use edgezero::corpus::source::{Files, Found, Item, Reader};
-use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Duplicates, convert};
+use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Duplicates, convert, quarantine};
 use edgezero::shard::{Dataset, Report};
 use std::collections::BTreeMap;
 use std::fs;
@@ -376,4 +376,45 @@ fn lists_links_and_odd_names() {
     // A list has no folders to cut at: other files, with the same positions in the same order.
     assert!(expected.len() > 1);
     assert!(positions(&out) == positions(&dir.path().join("out")));
+}
+
+#[test]
+fn members_of_archives_are_put_in_quarantine() {
+    let dir = TempDir::new("sources-quarantine");
+    let file = |name: &str, text: &str| (name.to_string(), text.as_bytes().to_vec());
+    let (bad, none) = ("(;SZ[9];B[aa];W[aa])", "no game");
+    let both = format!("(;SZ[9];B[cc])\n{bad}");
+    let inner = zip(&[file("deep!er.sgf", bad)]);
+    let all = [file("a/bad.sgf", bad), file("a/none.sgf", none), file("both.sgf", &both), ("in.zip".to_string(), inner)];
+    let games = dir.path().join("games");
+    write(&games.join("x!y.tar.gz"), &gzip(&tar(&all)));
+    write(&games.join("z.sgf.gz"), &gzip(bad.as_bytes()));
+    write(&games.join("empty.zip"), b"not a zip");
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        write(&games.join(std::ffi::OsStr::from_bytes(b"odd\xff\n.sgf")), bad.as_bytes());
+    }
+    let out = dir.path().join("out");
+    let (report, _) = convert_ok(&[&games], &out, limits());
+    assert_eq!((report.games_accepted, report.games_refused), (1, 7));
+    let copies = dir.path().join("copies");
+    assert_eq!(quarantine(&out, &copies, &limits(), &Stop::default()).unwrap(), 7);
+    let mut texts: Vec<(String, String)> = fs::read_dir(&copies)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_str().unwrap()[8..].to_string(), fs::read_to_string(&path).unwrap()))
+        .filter(|(name, _)| !name.ends_with(".reason.txt"))
+        .collect();
+    texts.sort();
+    let expected = [
+        ("bad.sgf", bad),
+        ("both.sgf", bad),
+        ("empty.zip", "not a zip"),
+        ("er.sgf", bad),
+        ("none.sgf", none),
+        ("odd\\xff\\n.sgf", bad),
+        ("z.sgf.gz", bad),
+    ];
+    assert_eq!(texts, expected.map(|(name, text)| (name.to_string(), text.to_string())));
 }
