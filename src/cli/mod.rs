@@ -7,6 +7,7 @@ mod args;
 mod out;
 mod progress;
 
+mod bench;
 mod convert;
 mod evaluator;
 mod gtp;
@@ -28,6 +29,7 @@ commands! {
     Gtp(gtp::GtpArgs) = gtp::run,
     Play(play::PlayArgs) = play::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
+    Bench(bench::BenchArgs) = bench::run,
 }
 
 use crate::base::signal::Stop;

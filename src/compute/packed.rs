@@ -150,14 +150,29 @@ impl PackedRow {
         }
     }
 
-    /// Sets the bits of row `y` in one of the [`plane`]s: bit `x` is the cell in column `x`.
-    pub fn set_bits(&mut self, plane: usize, y: usize, bits: u32) {
-        let at = y * self.len();
-        // 19 bits that begin anywhere in a byte fit in four bytes.
-        let from = HEADER_BYTES + plane * plane_words(self.len()) * 4 + at / 8;
-        let four = &mut self.bytes[from..from + 4];
-        let there = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-        four.copy_from_slice(&(there | bits << (at % 8)).to_le_bytes());
+    /// Writes one of the [`plane`]s: `rows` from the top, bit `x` of each is the cell in column `x`.
+    /// Words after the last row's keep what they hold.
+    pub fn set_plane(&mut self, plane: usize, rows: impl Iterator<Item = u32>) {
+        let len = self.len();
+        let plane_bytes = plane_words(len) * 4;
+        let bytes = &mut self.bytes[HEADER_BYTES + plane * plane_bytes..][..plane_bytes];
+        // Bits that are not written yet, the lowest `n_held` of `held`.
+        let (mut held, mut n_held) = (0u64, 0);
+        let mut words = bytes.chunks_exact_mut(4);
+        for row in rows {
+            held |= u64::from(row) << n_held;
+            n_held += len;
+            if n_held >= 32 {
+                if let Some(word) = words.next() {
+                    word.copy_from_slice(&(held as u32).to_le_bytes());
+                }
+                held >>= 32;
+                n_held -= 32;
+            }
+        }
+        if let Some(word) = words.next() {
+            word.copy_from_slice(&(held as u32).to_le_bytes());
+        }
     }
 
     /// Sets the bit of a cell in one of the [`plane`]s.

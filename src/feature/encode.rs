@@ -7,7 +7,7 @@ use crate::go::game::HISTORY_MAX;
 use crate::go::ladder::{LadderReader, Ladders};
 use crate::go::rules::{Ko, Scoring, Suicide, Tax};
 use crate::go::score::{area, taxed_area};
-use crate::go::{Board, Game, Move, PointSet, Rules};
+use crate::go::{Game, Move, PointSet, Rules};
 
 /// Komi is clipped to the number of points plus this.
 const KOMI_CLIP_EXTRA: f32 = 20.0;
@@ -39,23 +39,28 @@ impl Encoder {
     }
 
     fn encode_ladders(&mut self, game: &Game, n_history: usize, row: &mut PackedRow) {
-        let now = self.ladders(game.board());
+        let now = self.ladders(game, 0);
         let working = now.working[game.to_move().opponent().index()];
         set_plane(row, plane::LADDER, &(now.laddered | working), game);
         for (back, plane) in [(1, plane::LADDER_PREV), (2, plane::LADDER_PREV2)] {
-            let ladders = self.ladders(game.board_before(back.min(n_history)));
+            let ladders = self.ladders(game, back.min(n_history));
             set_plane(row, plane, &ladders.laddered, game);
         }
     }
 
-    fn ladders(&mut self, board: &Board) -> Ladders {
+    /// The ladders `back` moves ago, 0 to 2.
+    fn ladders(&mut self, game: &Game, back: usize) -> Ladders {
         // The stones, the board's size and the ko ban are all that ladders depend on.
-        let ko = board.ko().map_or(0, |p| 1 + p.index(BOARD_LEN_MAX) as u64);
-        let key = mix(board.hash() ^ mix(ko << 16 | (board.size().w() << 8 | board.size().h()) as u64));
+        let (hash, ko) = game.position_before(back);
+        let ko = ko.map_or(0, |p| 1 + p.index(BOARD_LEN_MAX) as u64);
+        let key = mix(hash ^ mix(ko << 16 | (game.size().w() << 8 | game.size().h()) as u64));
         if let Some((_, ladders)) = self.kept.iter().find(|(k, _)| *k == key) {
             return *ladders;
         }
-        let ladders = self.reader.read(board);
+        let ladders = match back {
+            0 => self.reader.read(game.board()),
+            _ => self.reader.read(&game.board_before(back)),
+        };
         if self.kept.is_full() {
             self.kept.pop_front();
         }
@@ -66,8 +71,9 @@ impl Encoder {
 
 /// Writes a set of points as a plane of the row.
 fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, game: &Game) {
-    for y in 0..game.size().h() {
-        row.set_bits(plane, y, points.row(y));
+    // A row begins with empty planes.
+    if !points.is_empty() {
+        row.set_plane(plane, (0..game.size().h()).map(|y| points.row(y)));
     }
 }
 
@@ -75,21 +81,17 @@ fn encode_stones(game: &Game, row: &mut PackedRow) {
     let board = game.board();
     set_plane(row, plane::OWN, board.stones(game.to_move()), game);
     set_plane(row, plane::OPP, board.stones(game.to_move().opponent()), game);
-    let (mut low, mut high) = (PointSet::default(), PointSet::default());
+    // Stones of chains with one, two and three liberties.
+    let mut few = [PointSet::default(); 3];
     for p in board.chains() {
-        let class = Some(board.liberties(p)).filter(|n| *n <= 3).unwrap_or(0);
-        if class == 0 {
-            continue;
-        }
-        for s in board.chain(p) {
-            if class & 1 != 0 {
-                low.insert(s);
-            }
-            if class & 2 != 0 {
-                high.insert(s);
-            }
+        if let Some(points) = few.get_mut(board.liberties(p).wrapping_sub(1)) {
+            board.chain(p).for_each(|s| {
+                points.insert(s);
+            });
         }
     }
+    let [one, two, three] = few;
+    let (low, high) = (one | three, two | three);
     set_plane(row, plane::LIBERTIES_LOW, &low, game);
     set_plane(row, plane::LIBERTIES_HIGH, &high, game);
 }

@@ -13,7 +13,7 @@ mod pointset;
 pub mod rules;
 pub mod score;
 
-pub use board::{Board, Illegal};
+pub use board::{Board, Illegal, Undo};
 pub use game::Game;
 pub use point::{Color, Move, Point, Size};
 pub use pointset::{PointList, PointSet};

@@ -87,13 +87,19 @@ impl PointSet {
     pub fn row(&self, y: usize) -> u32 {
         let at = (y + 1) * STRIDE + 1;
         let (word, shift) = (at / 64, at % 64);
-        let high = if shift == 0 || word + 1 == WORDS { 0 } else { self.0[word + 1] << (64 - shift) };
+        // In two steps, since a shift by 64 is none.
+        let high = self.0[word + 1] << 1 << (63 - shift);
         ((self.0[word] >> shift | high) as u32) & ((1 << BOARD_LEN_MAX) - 1)
     }
 
     /// The set and all cells next to it; some of these may be wall.
     pub fn grown(&self) -> PointSet {
-        *self | self.up(1) | self.down(1) | self.up(STRIDE) | self.down(STRIDE)
+        *self | self.neighbors()
+    }
+
+    /// The cells next to points of the set; some of these may be wall.
+    pub fn neighbors(&self) -> PointSet {
+        self.up(1) | self.down(1) | self.up(STRIDE) | self.down(STRIDE)
     }
 
     /// The points of `inside` that are connected with this set, which is part of it.
@@ -187,6 +193,8 @@ impl FromIterator<Point> for PointSet {
 }
 
 const _: () = assert!(STRIDE < 64 && BOARD_LEN_MAX <= 32);
+// A word follows the one in which the last row begins.
+const _: () = assert!((BOARD_LEN_MAX * STRIDE + 1) / 64 + 1 < WORDS);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use super::collection::{Collection, Game, trim};
 use super::tree::padded;
 use super::{GameError, GameResult, MOVES_MAX, RECTANGLE_POINTS_MAX, Reason, SGF_LEN_MAX, komi, shown};
 use crate::go::{Color, Move, Point, Size};
+use std::ops::Range;
 
 /// The main line of one game and what its root says about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -220,19 +221,53 @@ where
     let mut rectangle_points = 0;
     for node_idx in nodes {
         let mut tell = |at, step| tell(Place { node_idx, at }, step).map_err(|reason| game.error(at, reason));
-        set_up(game, node_idx, (w, h), &mut rectangle_points, &mut tell)?;
-        if let Some(value) = game.tree.first(node_idx, b"PL")
+        let told = Told::of(game, node_idx);
+        if told.sets_up {
+            set_up(game, node_idx, (w, h), &mut rectangle_points, &mut tell)?;
+        }
+        if let Some(value) = told.to_move
             && let Some(color) = color(&game.bytes[value.clone()])
         {
             tell(value.start, RawStep::ToMove(color))?;
         }
-        for (name, color) in [(b"B", Color::Black), (b"W", Color::White)] {
-            if let Some(value) = game.tree.first(node_idx, name) {
+        for (value, color) in told.moves.into_iter().zip([Color::Black, Color::White]) {
+            if let Some(value) = value {
                 tell(value.start, RawStep::Move { color, mv: read_move(color, &game.bytes[value], w, h) })?;
             }
         }
     }
     Ok(())
+}
+
+/// What a node says about the play: the first values of PL, B and W, and whether there is a set-up.
+#[derive(Default)]
+struct Told {
+    sets_up: bool,
+    to_move: Option<Range<usize>>,
+    moves: [Option<Range<usize>>; 2],
+}
+
+impl Told {
+    /// In one pass over the properties, since most nodes have a single one.
+    fn of(game: &Game<'_>, node_idx: usize) -> Told {
+        let mut told = Told::default();
+        for (name, _, property_idx) in game.tree.properties(node_idx) {
+            let place = match &name {
+                b"B\0\0\0" => &mut told.moves[0],
+                b"W\0\0\0" => &mut told.moves[1],
+                b"PL\0\0" => &mut told.to_move,
+                b"AB\0\0" | b"AW\0\0" | b"AE\0\0" => {
+                    told.sets_up = true;
+                    continue;
+                }
+                _ => continue,
+            };
+            if place.is_none() {
+                *place = game.tree.values(property_idx).next();
+            }
+        }
+        told
+    }
 }
 
 /// AB, AW and AE of a node, in this order.
@@ -277,7 +312,8 @@ fn read_steps(
     w: usize,
     h: usize,
 ) -> Result<(Vec<Step>, Option<u32>), GameError> {
-    let mut steps = Vec::new();
+    // A node is a move, with few exceptions.
+    let mut steps = Vec::with_capacity(nodes.size_hint().0.min(MOVES_MAX));
     let mut setup_node = None;
     let mut n_moves = 0;
     let mut lines = game.lines;
@@ -337,7 +373,16 @@ enum Vertex {
 
 /// `tt` is a pass wherever it cannot be a point (`FF[3]`).
 fn read_point(value: &[u8], w: usize, h: usize) -> Vertex {
-    match trim(value) {
+    // Two letters need no trimming.
+    let value = if let &[x, y] = value
+        && letter(x).is_some()
+        && letter(y).is_some()
+    {
+        value
+    } else {
+        trim(value)
+    };
+    match value {
         [] => Vertex::Pass,
         b"tt" if w <= 19 && h <= 19 => Vertex::Pass,
         &[x, y] => match (letter(x), letter(y)) {

@@ -1,27 +1,34 @@
-//! The CPU backend: f32, channel fastest, a library GEMM a chunk, a thread pool of a given size.
+//! The CPU backend: f32, channel fastest, kernels for the instruction set at hand, a team of threads.
 //!
 //! Work is cut into chunks by the shape alone, and partial sums are added in the order of the chunks, so results are
 //! the same bytes for any number of threads. Scratch memory belongs to the backend and grows only until the
 //! largest shape was seen; the GEMM library and the thread pool keep buffers of their own.
 
 mod activation;
+mod ceiling;
 mod conv;
+mod frame;
+mod gemm;
 mod loss;
 mod norm;
 mod optimiser;
 mod pool;
+mod simd;
+mod team;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod winograd;
 
 use super::*;
 use crate::base::Error;
-use rayon::prelude::*;
+use simd::Isa;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use team::Team;
 
 /// Cells a chunk of an elementwise or reducing pass: long enough to hide the hand-over, short enough to balance.
 const CHUNK_CELLS: usize = 512;
-/// Most threads a pool is made of: more than any board or desktop this is built for.
+/// Most threads a backend has: more than any board or desktop this is built for.
 const THREADS_MAX: usize = 256;
 
 /// A buffer in host memory.
@@ -29,56 +36,92 @@ pub type CpuBuf = Vec<f32>;
 
 /// The CPU backend.
 pub struct CpuOps {
-    pool: rayon::ThreadPool,
-    /// One a thread: the gathered rows of a convolution.
-    scratch: Vec<Mutex<Vec<f32>>>,
+    isa: Isa,
+    team: Team,
     /// Partial sums of the reduction at work.
-    partials: Mutex<Vec<f32>>,
-    /// Rearranged weights of the convolution at work.
-    weights: Mutex<Vec<f32>>,
+    partials: Mutex<CpuBuf>,
+    /// Prepared weights of the convolution at work.
+    weights: Mutex<Scratch>,
+    /// Turned weights of the convolution at work.
+    turned: Mutex<Scratch>,
+    /// What the threads share in a weight gradient.
+    shared: Mutex<Scratch>,
 }
 
 impl CpuOps {
-    /// A pool of `threads` threads.
+    /// A backend of `threads` threads: the caller's and its helpers.
     pub fn new(threads: usize) -> Result<CpuOps> {
+        CpuOps::with_isa(threads, Isa::detect())
+    }
+
+    fn with_isa(threads: usize, isa: Isa) -> Result<CpuOps> {
         if threads == 0 || threads > THREADS_MAX {
             return Err(Error::call("--threads", format!("{threads}, expected 1 to {THREADS_MAX}")));
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("compute-{i}"))
-            .build()
-            .map_err(|e| Error::new("compute threads", e))?;
-        let scratch = (0..threads).map(|_| Mutex::new(Vec::new())).collect();
-        Ok(CpuOps { pool, scratch, partials: Mutex::new(Vec::new()), weights: Mutex::new(Vec::new()) })
+        Ok(CpuOps {
+            isa,
+            team: Team::new(threads)?,
+            partials: Mutex::default(),
+            weights: Mutex::default(),
+            turned: Mutex::default(),
+            shared: Mutex::default(),
+        })
     }
 
-    /// Threads of the pool.
+    /// Threads that compute.
     pub fn threads(&self) -> usize {
-        self.scratch.len()
+        self.team.threads()
     }
+}
 
-    /// Calls `f` for every item, in the pool, with the thread's scratch of at least `scratch_len` elements.
-    fn each<I: IndexedParallelIterator>(&self, items: I, scratch_len: usize, f: impl Fn(I::Item, &mut [f32]) + Sync + Send) {
-        let run = |item: I::Item| {
-            if scratch_len == 0 {
-                return f(item, &mut []);
-            }
-            let thread = rayon::current_thread_index().unwrap_or(0);
-            let mut scratch = lock(&self.scratch[thread]);
-            f(item, grown(&mut scratch, scratch_len));
-        };
-        self.pool.install(|| items.with_max_len(1).for_each(run));
+/// A pointer that threads may share; who uses it says why that is sound.
+#[derive(Clone, Copy)]
+struct RawMut(*mut f32);
+
+impl RawMut {
+    /// # Safety
+    /// Element `i` lies within, or one beyond, what the pointer was made from.
+    #[inline(always)]
+    unsafe fn add(self, i: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(i) }
+    }
+}
+
+// SAFETY: it is only an address; every use of it states which thread writes what.
+unsafe impl Send for RawMut {}
+// SAFETY: as above.
+unsafe impl Sync for RawMut {}
+
+/// One cache line.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([f32; 16]);
+
+/// Memory that begins at a cache line, only grows and holds anything.
+#[derive(Default)]
+struct Scratch(Vec<Line>);
+
+impl Scratch {
+    /// The first `len` elements.
+    fn first(&mut self, len: usize) -> &mut [f32] {
+        let lines = len.div_ceil(16);
+        if self.0.len() < lines {
+            self.0.reserve_exact(lines - self.0.len());
+            self.0.resize(lines, Line([0.0; 16]));
+        }
+        // SAFETY: a line is sixteen numbers without gaps, and `lines` of them hold `len` numbers.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
     }
 }
 
 /// The lock; what a panicking thread left inside is scratch and may be reused.
-fn lock(mutex: &Mutex<Vec<f32>>) -> MutexGuard<'_, Vec<f32>> {
+fn lock(mutex: &Mutex<CpuBuf>) -> MutexGuard<'_, CpuBuf> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first `len` elements of a buffer that only grows.
-fn grown(buf: &mut Vec<f32>, len: usize) -> &mut [f32] {
+fn grown(buf: &mut CpuBuf, len: usize) -> &mut [f32] {
     if buf.len() < len {
         buf.reserve_exact(len - buf.len());
         buf.resize(len, 0.0);
@@ -94,6 +137,10 @@ fn part_mut(at: AtMut<'_, CpuBuf>, len: usize) -> &mut [f32] {
     &mut at.buf[at.at..at.at + len]
 }
 
+fn plain(x: &[f32]) -> frame::View<'_> {
+    frame::View { x, before: None }
+}
+
 impl Ops for CpuOps {
     type Buf = CpuBuf;
 
@@ -102,7 +149,7 @@ impl Ops for CpuOps {
     }
 
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R {
-        self.pool.install(walk)
+        walk()
     }
 
     fn alloc(&self, len: usize) -> Result<CpuBuf> {
@@ -133,15 +180,15 @@ impl Ops for CpuOps {
     }
 
     fn conv(&self, shape: ConvShape, store: Store, x: &CpuBuf, weights: At<'_, CpuBuf>, y: &mut CpuBuf) {
-        conv::forward(self, shape, store, x, part(weights, shape.weights()), y);
+        conv::forward(self, shape, store, plain(x), part(weights, shape.weights()), y);
     }
 
     fn conv_grad_input(&self, shape: ConvShape, store: Store, weights: At<'_, CpuBuf>, dy: &CpuBuf, dx: &mut CpuBuf) {
-        conv::grad_input(self, shape, store, part(weights, shape.weights()), dy, dx);
+        conv::grad_input(self, shape, store, part(weights, shape.weights()), plain(dy), dx);
     }
 
     fn conv_grad_weights(&self, shape: ConvShape, x: &CpuBuf, dy: &CpuBuf, dweights: AtMut<'_, CpuBuf>) {
-        conv::grad_weights(self, shape, x, dy, part_mut(dweights, shape.weights()));
+        conv::grad_weights(self, shape, plain(x), plain(dy), part_mut(dweights, shape.weights()));
     }
 
     fn norm_stats(
@@ -247,7 +294,7 @@ impl Ops for CpuOps {
     }
 
     fn scratch_bytes(&self, shape: ConvShape) -> usize {
-        conv::scratch_bytes(self.threads(), shape)
+        conv::scratch_bytes(self, shape)
     }
 
     fn average(&self, len: usize, keep: f32, values: &CpuBuf, average: &mut CpuBuf) {

@@ -1,9 +1,9 @@
 //! Batch norm over the on-board points, fused with activation and mask.
 
 use super::activation::{Function, with_activation};
+use super::team::{Chunks, ChunksMut};
 use super::{CHUNK_CELLS, CpuBuf, CpuOps, grown, lock, part, part_mut};
 use crate::compute::{Activation, AtMut, Mask, NORM_SAVED, NormGrad, NormParams, NormShape, NormSource, PointsShape};
-use rayon::prelude::*;
 
 pub(super) fn stats(
     ops: &CpuOps,
@@ -63,11 +63,8 @@ fn batch_moments(
     let width = 2 * c + 1;
     let mut held = lock(&ops.partials);
     let partials = grown(&mut held, n_chunks * width);
-    ops.each(
-        partials.par_chunks_mut(width).zip(x.par_chunks(CHUNK_CELLS * c)).zip(cell_mask.par_chunks(CHUNK_CELLS)),
-        0,
-        |((partial, x), mask), _| chunk_moments(c, x, mask, partial),
-    );
+    let parts = (ChunksMut::new(partials, width), Chunks(x, CHUNK_CELLS * c), Chunks(cell_mask, CHUNK_CELLS));
+    ops.team.each(parts, 0, |(partial, x, mask), _| chunk_moments(c, x, mask, partial));
     let total: f64 = partials.chunks_exact(width).map(|p| f64::from(p[2 * c])).sum();
     for i in 0..c {
         let (mut n, mut mu, mut m2) = (0.0f64, 0.0f64, 0.0f64);
@@ -118,11 +115,12 @@ pub(super) fn act(ops: &CpuOps, shape: PointsShape, act: Activation, x: &[f32], 
 fn apply<F: Function>(ops: &CpuOps, shape: PointsShape, x: &[f32], saved: &[f32], mask: &[f32], y: &mut [f32]) {
     let c = shape.c;
     let (scale, shift) = (&saved[2 * c..3 * c], &saved[3 * c..4 * c]);
-    let chunks = y[..shape.elements()]
-        .par_chunks_mut(CHUNK_CELLS * c)
-        .zip(x[..shape.elements()].par_chunks(CHUNK_CELLS * c))
-        .zip(mask[..shape.cells()].par_chunks(CHUNK_CELLS));
-    ops.each(chunks, 0, |((y, x), mask), _| {
+    let chunks = (
+        ChunksMut::new(&mut y[..shape.elements()], CHUNK_CELLS * c),
+        Chunks(&x[..shape.elements()], CHUNK_CELLS * c),
+        Chunks(&mask[..shape.cells()], CHUNK_CELLS),
+    );
+    ops.team.each(chunks, 0, |(y, x, mask), _| {
         for ((y, x), m) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(mask) {
             if *m == 0.0 {
                 y.fill(0.0);
@@ -151,15 +149,13 @@ fn apply_grad<F: Function>(ops: &CpuOps, shape: PointsShape, args: NormGrad<'_, 
     let mut held = lock(&ops.partials);
     // the first 2c elements are the totals
     let (totals, partials) = grown(&mut held, (n_chunks + 1) * 2 * c).split_at_mut(2 * c);
-    ops.each(
-        partials
-            .par_chunks_mut(2 * c)
-            .zip(dy.par_chunks_mut(CHUNK_CELLS * c))
-            .zip(x.par_chunks(CHUNK_CELLS * c))
-            .zip(mask.par_chunks(CHUNK_CELLS)),
-        0,
-        |(((partial, dy), x), mask), _| chunk_sums::<F>(c, x, saved, mask, dy, partial),
+    let parts = (
+        ChunksMut::new(partials, 2 * c),
+        ChunksMut::new(dy, CHUNK_CELLS * c),
+        Chunks(x, CHUNK_CELLS * c),
+        Chunks(mask, CHUNK_CELLS),
     );
+    ops.team.each(parts, 0, |(partial, dy, x, mask), _| chunk_sums::<F>(c, x, saved, mask, dy, partial));
     for (i, total) in totals.iter_mut().enumerate() {
         *total = partials.chunks_exact(2 * c).map(|p| f64::from(p[i])).sum::<f64>() as f32;
     }
@@ -213,16 +209,16 @@ fn grad_input(
             dz[i] = scale[i] * (dz[i] - dbias[i] - (x[i] - mean[i]) * inv_std[i] * dscale[i]);
         }
     };
-    let chunks = dz.par_chunks_mut(CHUNK_CELLS * c).zip(x.par_chunks(CHUNK_CELLS * c)).zip(mask.par_chunks(CHUNK_CELLS));
+    let (dz, x, mask) = (ChunksMut::new(dz, CHUNK_CELLS * c), Chunks(x, CHUNK_CELLS * c), Chunks(mask, CHUNK_CELLS));
     let on_board = |m: &f32| *m != 0.0;
     match dx {
-        None => ops.each(chunks, 0, |((dz, x), mask), _| {
+        None => ops.team.each((dz, x, mask), 0, |(dz, x, mask), _| {
             let cells = dz.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(mask);
             cells.filter(|(_, m)| on_board(m)).for_each(|((dz, x), _)| inner(dz, x));
         }),
         Some(dx) => {
-            let chunks = chunks.zip(dx[..shape.elements()].par_chunks_mut(CHUNK_CELLS * c));
-            ops.each(chunks, 0, |(((dz, x), mask), dx), _| {
+            let dx = ChunksMut::new(&mut dx[..shape.elements()], CHUNK_CELLS * c);
+            ops.team.each((dz, x, mask, dx), 0, |(dz, x, mask, dx), _| {
                 let cells = dz.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(mask).zip(dx.chunks_exact_mut(c));
                 for (((dz, x), _), dx) in cells.filter(|((_, m), _)| on_board(m)) {
                     inner(dz, x);

@@ -1,9 +1,9 @@
 //! Poolings, vectors added to points, and biases of vectors.
 
 use super::activation::{slope, value};
+use super::team::{Chunks, ChunksMut};
 use super::{CpuBuf, CpuOps};
 use crate::compute::{Activation, Mask, PointsShape, PoolKind, RowsShape, Store};
-use rayon::prelude::*;
 
 /// Below any value of an activation used before a pooling; the maximum starts here.
 const MAX_START: f32 = f32::NEG_INFINITY;
@@ -16,12 +16,14 @@ fn factors(count: f32) -> (f32, f32) {
 
 pub(super) fn forward(ops: &CpuOps, shape: PointsShape, kind: PoolKind, x: &[f32], mask: Mask<'_, CpuBuf>, y: &mut [f32]) {
     let (c, area) = (shape.c, shape.len * shape.len);
-    let boards = y[..shape.n * 3 * c]
-        .par_chunks_mut(3 * c)
-        .zip(x[..shape.elements()].par_chunks(area * c))
-        .zip(mask.mask[..shape.cells()].par_chunks(area))
-        .zip(&mask.counts[..shape.n]);
-    ops.each(boards, 0, |(((y, x), mask), count), _| {
+    let boards = (
+        ChunksMut::new(&mut y[..shape.n * 3 * c], 3 * c),
+        Chunks(&x[..shape.elements()], area * c),
+        Chunks(&mask.mask[..shape.cells()], area),
+        Chunks(&mask.counts[..shape.n], 1),
+    );
+    ops.team.each(boards, 0, |(y, x, mask, count), _| {
+        let count = &count[0];
         let (mean, rest) = y.split_at_mut(c);
         let (scaled, third) = rest.split_at_mut(c);
         mean.fill(0.0);
@@ -56,13 +58,16 @@ pub(super) fn grad(
     dx: &mut [f32],
 ) {
     let (c, area) = (shape.c, shape.len * shape.len);
-    let boards = dx[..shape.elements()]
-        .par_chunks_mut(area * c)
-        .zip(x[..shape.elements()].par_chunks(area * c))
-        .zip(mask.mask[..shape.cells()].par_chunks(area))
-        .zip(mask.counts[..shape.n].par_iter().zip(dy[..shape.n * 3 * c].par_chunks(3 * c)));
+    let boards = (
+        ChunksMut::new(&mut dx[..shape.elements()], area * c),
+        Chunks(&x[..shape.elements()], area * c),
+        Chunks(&mask.mask[..shape.cells()], area),
+        Chunks(&mask.counts[..shape.n], 1),
+        Chunks(&dy[..shape.n * 3 * c], 3 * c),
+    );
     // scratch: the gradient of the mean at each point [c], the maxima [c]
-    ops.each(boards, 2 * c, |(((dx, x), mask), (count, dy)), scratch| {
+    ops.team.each(boards, 2 * c, |(dx, x, mask, count, dy), scratch| {
+        let count = &count[0];
         let (each, best) = scratch.split_at_mut(c);
         let share = 1.0 / count.max(1.0);
         let (f1, f2) = factors(*count);
@@ -134,8 +139,8 @@ pub(super) fn bias_act_grad(
 
 pub(super) fn broadcast(ops: &CpuOps, shape: PointsShape, v: &[f32], y: &mut [f32]) {
     let (c, area) = (shape.c, shape.len * shape.len);
-    let boards = y[..shape.elements()].par_chunks_mut(area * c).zip(v[..shape.n * c].par_chunks(c));
-    ops.each(boards, 0, |(y, v), _| {
+    let boards = (ChunksMut::new(&mut y[..shape.elements()], area * c), Chunks(&v[..shape.n * c], c));
+    ops.team.each(boards, 0, |(y, v), _| {
         for y in y.chunks_exact_mut(c) {
             y.iter_mut().zip(v).for_each(|(y, v)| *y += v);
         }
@@ -144,8 +149,8 @@ pub(super) fn broadcast(ops: &CpuOps, shape: PointsShape, v: &[f32], y: &mut [f3
 
 pub(super) fn broadcast_grad(ops: &CpuOps, shape: PointsShape, dy: &[f32], dv: &mut [f32]) {
     let (c, area) = (shape.c, shape.len * shape.len);
-    let boards = dv[..shape.n * c].par_chunks_mut(c).zip(dy[..shape.elements()].par_chunks(area * c));
-    ops.each(boards, 0, |(dv, dy), _| {
+    let boards = (ChunksMut::new(&mut dv[..shape.n * c], c), Chunks(&dy[..shape.elements()], area * c));
+    ops.team.each(boards, 0, |(dv, dy), _| {
         dv.fill(0.0);
         for dy in dy.chunks_exact(c) {
             dv.iter_mut().zip(dy).for_each(|(s, d)| *s += d);
