@@ -203,6 +203,31 @@ fn every_archive_gives_the_shards_of_its_folder() {
 }
 
 #[test]
+fn a_large_archive_is_cut_like_its_folder() {
+    let dir = TempDir::new("sources-large");
+    // Folders of several cuts, of one, files beside them, a folder deep down.
+    let mut files = Members::new();
+    for i in 0..260_usize {
+        let folder = ["", "a/", "b/", "b/deep/er/", "c/"][[0, 1, 1, 1, 2, 3, 3, 3, 3, 4][i % 10]];
+        let (x, y) = ((97 + (i % 9) as u8) as char, (97 + (i / 9 % 9) as u8) as char);
+        let text = format!("(;SZ[9]C[{}];B[{x}{y}];W[])", "x".repeat(if i % 10 == 9 { 100 } else { 30_000 + i }));
+        files.push((format!("{folder}{i:03}.sgf"), text.into_bytes()));
+    }
+    for (name, bytes) in &files {
+        write(&dir.path().join("folder").join(name), bytes);
+    }
+    let (_, expected) = convert_ok(&[&dir.path().join("folder")], &dir.path().join("out"), limits());
+    assert!(expected.len() > 5, "{} shard files", expected.len());
+    let packed: Members = files.iter().map(|(name, bytes)| (format!("{name}.gz"), gzip(bytes))).collect();
+    for (name, bytes) in [("all.zip", zip(&files)), ("all.tar", tar(&files)), ("packed.tar", tar(&packed))] {
+        let path = dir.path().join(name);
+        write(&path, &bytes);
+        let (_, shards) = convert_ok(&[&path], &dir.path().join("out2"), limits());
+        assert!(shards == expected, "{name}: other shards");
+    }
+}
+
+#[test]
 fn archives_of_other_tools() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/archives");
     let expected: Vec<String> = read(&dir.join("games"), &limits()).into_iter().map(|(_, text)| text).collect();

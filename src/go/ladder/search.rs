@@ -75,9 +75,7 @@ impl Search<'_> {
         let attacker = color_at(self.board, d).opponent();
         self.seen.insert_with_neighbors(first);
         self.seen.insert_with_neighbors(last);
-        if room(self.board, d, last, &[first, last]).is_full()
-            || self.board.check(first, attacker, Suicide::Forbidden).is_err()
-        {
+        if room(self.board, d, last, &[first, last]).is_full() || self.board.check(first, attacker, Suicide::Forbidden).is_err() {
             return false;
         }
         let undo = self.board.play_with_undo(first, attacker);
