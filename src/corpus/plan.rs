@@ -81,8 +81,8 @@ pub(super) struct Plan {
 const BASE_BYTES: u64 = 12 << 20;
 /// Memory of a long 19x19 game in flight: 300 positions of 640 bytes and its record.
 const GAME_BYTES: u64 = 200 << 10;
-/// The same where there are no positions: the record alone.
-const RECORD_BYTES: u64 = 16 << 10;
+/// Memory of a batch of small files in flight where there are no positions.
+const BATCH_BYTES: u64 = 128 << 10;
 /// Memory of a file being parsed, by its size: its bytes, and the tree of one game at a time (measured 1.1 for a
 /// collection of 29,010 games in 46 MB; a file that is one game with long variations needs more).
 const FILE_FACTOR: u64 = 2;
@@ -98,7 +98,7 @@ impl Plan {
     /// Less memory than one worker needs.
     pub(super) fn new(config: &ConvertConfig, ram_budget_bytes: u64, needs: &Needs, make: Make) -> Result<Plan> {
         let (mut workers, mut queue_games) = (config.workers.max(1), config.queue_games.max(1));
-        let game_bytes = if make == Make::Shards { GAME_BYTES } else { RECORD_BYTES };
+        let game_bytes = if make == Make::Shards { GAME_BYTES } else { BATCH_BYTES };
         let known_bytes = needs.records_bytes / RECORD_BYTES_USUAL * KNOWN_BYTES;
         let sum = |record: u64, unpacking: u64| BASE_BYTES + record * FILE_FACTOR + unpacking + known_bytes;
         let fixed = Range {
@@ -154,7 +154,7 @@ mod tests {
         let mb = |range: Range| (range.likely >> 20, range.at_most >> 20);
         assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (13, 13));
         let tar = plan(&[entry("a.tar.gz", 2 << 20, true)], 1 << 30).unwrap();
-        assert_eq!(mb(tar), (29, 292));
+        assert_eq!(mb(tar), (29, 291));
         let huge = entry("all.sgf", 10 << 30, false);
         // Ten million games are known again by 700 MB.
         assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("the profile allows 1024 MB"));
