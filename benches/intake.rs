@@ -129,7 +129,7 @@ fn stages(texts: &[&[u8]], records: &[GameRecord], n_positions: usize) {
         seconds(|| {
             for record in records {
                 let mut record = record.clone();
-                drop(black_box(stages.decide(&mut record)));
+                black_box(stages.decide(&mut record));
             }
         }),
     );
@@ -159,7 +159,8 @@ fn stages(texts: &[&[u8]], records: &[GameRecord], n_positions: usize) {
         let known = Known::default();
         for (i, (record, ruling, identity)) in ruled.iter().enumerate() {
             out.clear();
-            stages.account("kgs-6d/2001-01-01-1.sgf", record, ruling, *identity, &known, i as u32, &mut out);
+            let place = ("kgs-6d/2001-01-01-1.sgf", i as u32);
+            stages.account(place, record, ruling, *identity, &known, &mut out);
         }
     });
     print("duplicates and ledger", ledger);
@@ -203,7 +204,7 @@ fn intake(paths: &[PathBuf], threads: usize) -> usize {
                             let Some(mut ruling) = stages.decide(&mut record) else { continue };
                             let identity = stages.identify(&record);
                             if stages.check(&mut record, &mut ruling).is_some() {
-                                stages.account(&name, &record, &ruling, identity, &known, (start + i) as u32, &mut out);
+                                stages.account((&name, (start + i) as u32), &record, &ruling, identity, &known, &mut out);
                                 out.push(b'\n');
                                 n_accepted.fetch_add(1, Ordering::Relaxed);
                             }
