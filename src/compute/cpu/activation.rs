@@ -1,37 +1,32 @@
-//! Activation functions and their derivatives, one number at a time; loops are compiled once a function.
+//! Activation functions and their derivatives, one number at a time.
 
 use crate::compute::Activation;
 
-/// An activation with its derivative.
-pub(super) trait Function: Sync {
-    fn value(z: f32) -> f32;
-    fn slope(z: f32) -> f32;
-}
-
-pub(super) struct Identity;
-pub(super) struct Relu;
-pub(super) struct Mish;
-pub(super) struct Silu;
-
-impl Function for Identity {
-    #[inline(always)]
-    fn value(z: f32) -> f32 {
-        z
-    }
-    #[inline(always)]
-    fn slope(_: f32) -> f32 {
-        1.0
+/// The activation.
+#[inline(always)]
+pub(super) fn value(act: Activation, z: f32) -> f32 {
+    match act {
+        Activation::Identity => z,
+        Activation::Relu => z.max(0.0),
+        Activation::Mish => z * tanh_softplus(z),
+        Activation::Silu => z * sigmoid(z),
     }
 }
 
-impl Function for Relu {
-    #[inline(always)]
-    fn value(z: f32) -> f32 {
-        if z > 0.0 { z } else { 0.0 }
-    }
-    #[inline(always)]
-    fn slope(z: f32) -> f32 {
-        if z > 0.0 { 1.0 } else { 0.0 }
+/// Its derivative.
+#[inline(always)]
+pub(super) fn slope(act: Activation, z: f32) -> f32 {
+    match act {
+        Activation::Identity => 1.0,
+        Activation::Relu => f32::from(u8::from(z > 0.0)),
+        Activation::Mish => {
+            let t = tanh_softplus(z);
+            t + z * (1.0 - t * t) * sigmoid(z)
+        }
+        Activation::Silu => {
+            let s = sigmoid(z);
+            s * (1.0 + z * (1.0 - s))
+        }
     }
 }
 
@@ -46,68 +41,10 @@ fn tanh_softplus(z: f32) -> f32 {
     q / (q + 2.0)
 }
 
-impl Function for Mish {
-    #[inline(always)]
-    fn value(z: f32) -> f32 {
-        z * tanh_softplus(z)
-    }
-    #[inline(always)]
-    fn slope(z: f32) -> f32 {
-        let t = tanh_softplus(z);
-        t + z * (1.0 - t * t) * sigmoid(z)
-    }
-}
-
-impl Function for Silu {
-    #[inline(always)]
-    fn value(z: f32) -> f32 {
-        z * sigmoid(z)
-    }
-    #[inline(always)]
-    fn slope(z: f32) -> f32 {
-        let s = sigmoid(z);
-        s * (1.0 + z * (1.0 - s))
-    }
-}
-
 /// 1 / (1 + e^-z)
 #[inline(always)]
 pub(super) fn sigmoid(z: f32) -> f32 {
     1.0 / (1.0 + (-z).exp())
-}
-
-/// Runs `$body` with the type `$f` bound to the activation's functions.
-macro_rules! with_activation {
-    ($act:expr, $f:ident => $body:expr) => {
-        match $act {
-            $crate::compute::Activation::Identity => {
-                type $f = $crate::compute::cpu::activation::Identity;
-                $body
-            }
-            $crate::compute::Activation::Relu => {
-                type $f = $crate::compute::cpu::activation::Relu;
-                $body
-            }
-            $crate::compute::Activation::Mish => {
-                type $f = $crate::compute::cpu::activation::Mish;
-                $body
-            }
-            $crate::compute::Activation::Silu => {
-                type $f = $crate::compute::cpu::activation::Silu;
-                $body
-            }
-        }
-    };
-}
-
-/// One value, where speed does not matter.
-pub(super) fn value(act: Activation, z: f32) -> f32 {
-    with_activation!(act, F => F::value(z))
-}
-
-/// One slope, where speed does not matter.
-pub(super) fn slope(act: Activation, z: f32) -> f32 {
-    with_activation!(act, F => F::slope(z))
 }
 
 #[cfg(test)]

@@ -93,7 +93,8 @@ pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
         }
     };
     let weights = weights_len(isa, shape).max(weights_len(isa, back)) + shape.weights();
-    4 * (threads * each + shared + weights)
+    let norms = super::norm::partials_len(shape.cells(), shape.c_in.max(shape.c_out));
+    4 * (threads * each + shared + weights + norms)
 }
 
 /// Weights in the form that the products want.

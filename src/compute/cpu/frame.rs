@@ -1,7 +1,7 @@
 //! An image with a border of zeros and channels rounded up to whole vectors: what convolutions read, without edges to mind.
 //! Norm and activation before a convolution are applied on the way in.
 
-use super::activation::{Function, Mish, Silu};
+use super::activation;
 use super::simd::Simd;
 use crate::compute::Activation;
 
@@ -52,8 +52,7 @@ pub(super) fn activate<S: Simd>(s: S, act: Activation, v: S::V) -> S::V {
     match act {
         Activation::Identity => v,
         Activation::Relu => s.max(v, s.splat(0.0)),
-        Activation::Mish => map(s, v, Mish::value),
-        Activation::Silu => map(s, v, Silu::value),
+        Activation::Mish | Activation::Silu => one_by_one(s, v, |z| activation::value(act, z)),
     }
 }
 
@@ -63,19 +62,19 @@ pub(super) fn activate_grad<S: Simd>(s: S, act: Activation, z: S::V, dy: S::V) -
     match act {
         Activation::Identity => dy,
         Activation::Relu => s.where_positive(z, dy),
-        Activation::Mish => s.mul(dy, map(s, z, Mish::slope)),
-        Activation::Silu => s.mul(dy, map(s, z, Silu::slope)),
+        Activation::Mish | Activation::Silu => s.mul(dy, one_by_one(s, z, |z| activation::slope(act, z))),
     }
 }
 
-/// One number after the other.
 #[inline(always)]
-fn map<S: Simd>(s: S, v: S::V, f: fn(f32) -> f32) -> S::V {
+fn one_by_one<S: Simd>(s: S, v: S::V, f: impl Fn(f32) -> f32) -> S::V {
     let mut all = [0.0f32; super::simd::WIDTH_MAX];
     // SAFETY: the array holds the widest vector.
     unsafe {
         s.store(all.as_mut_ptr(), v);
-        all[..S::WIDTH].iter_mut().for_each(|x| *x = f(*x));
+        for x in &mut all[..S::WIDTH] {
+            *x = f(*x);
+        }
         s.load(all.as_ptr())
     }
 }

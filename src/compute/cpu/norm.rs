@@ -47,6 +47,11 @@ pub(super) fn stats(
     }
 }
 
+/// Elements of partial sums for so many cells and channels.
+pub(super) fn partials_len(cells: usize, c: usize) -> usize {
+    (cells.div_ceil(CHUNK_CELLS) + 1) * (2 * c + 1)
+}
+
 /// Mean and (biased) variance of each channel; returns the number of points.
 /// Each chunk gives its own mean and squared deviations; they are merged in order (Chan et al. 1979).
 fn batch_moments(
@@ -272,8 +277,8 @@ impl Kernel for Back<'_> {
                     // scale (dz - dbias - (x - mean) inv_std dscale) = scale dz - slope (x - mean) - offset
                     let offset = s.mul(scale, s.load_n(totals, n));
                     let slope = s.mul(scale, s.mul(inv_std, s.load_n(totals.add(c), n)));
-                    for cell in block..(block + BLOCK_CELLS).min(mask.len()) {
-                        if mask[cell] == 0.0 {
+                    for (cell, on) in mask.iter().enumerate().skip(block).take(BLOCK_CELLS) {
+                        if *on == 0.0 {
                             continue;
                         }
                         let i = cell * c + at;

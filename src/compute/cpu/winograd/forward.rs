@@ -268,6 +268,7 @@ struct OutputTiles<'a, 'b, T, const IN: usize, const OUT: usize> {
 
 impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for OutputTiles<'_, '_, T, IN, OUT> {
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
     fn run<S: Simd>(self, s: S) {
         let Forward { grid, shape, images, base, y, .. } = *self.of;
         let (len, c) = (shape.len, shape.c_out);
