@@ -7,12 +7,32 @@ use crate::go::game::HISTORY_MAX;
 use crate::go::ladder::{LadderReader, Ladders};
 use crate::go::rules::{Ko, Scoring, Suicide, Tax};
 use crate::go::score::{area, taxed_area};
-use crate::go::{Board, Game, Move, PointSet, Rules};
+use crate::go::{Board, Branch, Color, Game, Move, PointSet, Rules, Size};
 
 /// Komi is clipped to the number of points plus this.
 const KOMI_CLIP_EXTRA: f32 = 20.0;
 /// Ladder readings kept: the positions of the last two moves serve the next one.
 const LADDERS_KEPT: usize = 4;
+
+/// All that a network sees of a position.
+pub struct Scene<'a> {
+    /// The rules played.
+    pub rules: &'a Rules,
+    /// The position now, one move ago and two moves ago, as far back as it may be shown.
+    pub boards: [&'a Board; 3],
+    /// The last moves, latest first, as far back as they may be shown.
+    pub history: &'a [Move],
+    /// Whose turn it is.
+    pub to_move: Color,
+    /// Where superko forbids to play.
+    pub banned: PointSet,
+    /// Komi for the player to move, in points.
+    pub self_komi: f32,
+    /// Whether a pass would end the game, as far as that may be shown.
+    pub pass_ends: bool,
+    /// Whether the button is on the table.
+    pub button_on_table: bool,
+}
 
 /// Encodes positions; keeps the ladders of the last few boards, which the next position shows again.
 #[derive(Default)]
@@ -25,26 +45,62 @@ impl Encoder {
     /// Fills `row` with the present position of `game`, from the view of the player to move.
     /// The row's array must hold the board.
     pub fn encode(&mut self, game: &Game, row: &mut PackedRow) {
-        let size = game.size();
+        let is_hidden = game.hides_history();
+        let shown = if is_hidden { 0 } else { HISTORY_MAX };
+        let history: heapless::Vec<Move, HISTORY_MAX> = game.history().take(shown).collect();
+        let scene = Scene {
+            rules: game.rules(),
+            boards: [0, 1, 2].map(|back| game.board_before(back.min(shown))),
+            history: &history,
+            to_move: game.to_move(),
+            banned: game.superko_points(game.to_move()),
+            self_komi: game.self_komi(),
+            pass_ends: game.pass_ends() && !is_hidden,
+            button_on_table: game.button_on_table(),
+        };
+        self.encode_scene(&scene, row);
+    }
+
+    /// [`Encoder::encode`] for the end of a line of play; `banned` is what superko forbids there.
+    pub fn encode_branch(&mut self, game: &Game, branch: &Branch, banned: PointSet, row: &mut PackedRow) {
+        let is_hidden = branch.hides_history(game);
+        let shown = if is_hidden { 0 } else { HISTORY_MAX };
+        let scene = Scene {
+            rules: game.rules(),
+            boards: [0, 1, 2].map(|back| branch.board_before(game, back.min(shown))),
+            history: if is_hidden { &[] } else { branch.history() },
+            to_move: branch.to_move(),
+            banned,
+            self_komi: branch.self_komi(game),
+            pass_ends: branch.pass_ends(game) && !is_hidden,
+            button_on_table: branch.button_on_table(),
+        };
+        self.encode_scene(&scene, row);
+    }
+
+    /// Fills `row` with what a network sees.
+    pub fn encode_scene(&mut self, scene: &Scene<'_>, row: &mut PackedRow) {
+        let size = scene.boards[0].size();
         assert!(size.len_max() <= row.len(), "the array holds the board");
         row.clear();
         row.set_size(size.w(), size.h());
-        let n_history = if game.hides_history() { 0 } else { HISTORY_MAX };
-        encode_stones(game, row);
-        encode_ko(game, row);
-        encode_moves(game, n_history, row);
-        self.encode_ladders(game, n_history, row);
-        encode_area(game, row);
-        encode_numbers(game, row);
+        encode_stones(scene, row);
+        let ko: PointSet = scene.boards[0].ko().into_iter().collect();
+        set_plane(row, plane::KO, &(scene.banned | ko), size);
+        encode_moves(scene, row);
+        self.encode_ladders(scene, row);
+        encode_area(scene, row);
+        encode_numbers(scene, row);
     }
 
-    fn encode_ladders(&mut self, game: &Game, n_history: usize, row: &mut PackedRow) {
-        let now = self.ladders(game.board());
-        let working = now.working[game.to_move().opponent().index()];
-        set_plane(row, plane::LADDER, &(now.laddered | working), game);
-        for (back, plane) in [(1, plane::LADDER_PREV), (2, plane::LADDER_PREV2)] {
-            let ladders = self.ladders(game.board_before(back.min(n_history)));
-            set_plane(row, plane, &ladders.laddered, game);
+    fn encode_ladders(&mut self, scene: &Scene<'_>, row: &mut PackedRow) {
+        let size = scene.boards[0].size();
+        let now = self.ladders(scene.boards[0]);
+        let working = now.working[scene.to_move.opponent().index()];
+        set_plane(row, plane::LADDER, &(now.laddered | working), size);
+        for (board, plane) in [(scene.boards[1], plane::LADDER_PREV), (scene.boards[2], plane::LADDER_PREV2)] {
+            let ladders = self.ladders(board);
+            set_plane(row, plane, &ladders.laddered, size);
         }
     }
 
@@ -65,16 +121,17 @@ impl Encoder {
 }
 
 /// Writes a set of points as a plane of the row.
-fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, game: &Game) {
-    for y in 0..game.size().h() {
+fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, size: Size) {
+    for y in 0..size.h() {
         row.set_bits(plane, y, points.row(y));
     }
 }
 
-fn encode_stones(game: &Game, row: &mut PackedRow) {
-    let board = game.board();
-    set_plane(row, plane::OWN, board.stones(game.to_move()), game);
-    set_plane(row, plane::OPP, board.stones(game.to_move().opponent()), game);
+fn encode_stones(scene: &Scene<'_>, row: &mut PackedRow) {
+    let board = scene.boards[0];
+    let size = board.size();
+    set_plane(row, plane::OWN, board.stones(scene.to_move), size);
+    set_plane(row, plane::OPP, board.stones(scene.to_move.opponent()), size);
     let (mut low, mut high) = (PointSet::default(), PointSet::default());
     for p in board.chains() {
         let class = Some(board.liberties(p)).filter(|n| *n <= 3).unwrap_or(0);
@@ -90,22 +147,16 @@ fn encode_stones(game: &Game, row: &mut PackedRow) {
             }
         }
     }
-    set_plane(row, plane::LIBERTIES_LOW, &low, game);
-    set_plane(row, plane::LIBERTIES_HIGH, &high, game);
+    set_plane(row, plane::LIBERTIES_LOW, &low, size);
+    set_plane(row, plane::LIBERTIES_HIGH, &high, size);
 }
 
-fn encode_ko(game: &Game, row: &mut PackedRow) {
-    let ko: PointSet = game.board().ko().into_iter().collect();
-    set_plane(row, plane::KO, &(game.superko_points(game.to_move()) | ko), game);
-}
-
-fn encode_moves(game: &Game, n_history: usize, row: &mut PackedRow) {
+fn encode_moves(scene: &Scene<'_>, row: &mut PackedRow) {
     let len = row.len();
-    let mut moves = game.history().take(n_history);
     for back in 0..HISTORY_MAX {
         row.set_move(
             back,
-            match moves.next() {
+            match scene.history.get(back) {
                 None => MOVE_NONE,
                 Some(Move::Pass) => MOVE_PASS,
                 Some(Move::Play(p)) => p.index(len) as u16,
@@ -114,33 +165,33 @@ fn encode_moves(game: &Game, n_history: usize, row: &mut PackedRow) {
     }
 }
 
-fn encode_area(game: &Game, row: &mut PackedRow) {
-    let rules = game.rules();
+fn encode_area(scene: &Scene<'_>, row: &mut PackedRow) {
+    let (board, rules) = (scene.boards[0], scene.rules);
     if rules.scoring == Scoring::Territory {
         return;
     }
     let owners = match rules.tax {
-        Tax::None => area(game.board(), rules.suicide),
-        Tax::Seki | Tax::All => taxed_area(game.board(), rules.suicide),
+        Tax::None => area(board, rules.suicide),
+        Tax::Seki | Tax::All => taxed_area(board, rules.suicide),
     };
-    set_plane(row, plane::AREA_OWN, owners.of(game.to_move()), game);
-    set_plane(row, plane::AREA_OPP, owners.of(game.to_move().opponent()), game);
+    set_plane(row, plane::AREA_OWN, owners.of(scene.to_move), board.size());
+    set_plane(row, plane::AREA_OPP, owners.of(scene.to_move.opponent()), board.size());
 }
 
-fn encode_numbers(game: &Game, row: &mut PackedRow) {
-    let n_points = game.size().n_points();
+fn encode_numbers(scene: &Scene<'_>, row: &mut PackedRow) {
+    let n_points = scene.boards[0].size().n_points();
     let clip = n_points as f32 + KOMI_CLIP_EXTRA;
-    let komi = game.self_komi().clamp(-clip, clip);
-    let wave = match game.rules().scoring {
+    let komi = scene.self_komi.clamp(-clip, clip);
+    let wave = match scene.rules.scoring {
         Scoring::Area => parity_wave(komi, n_points),
         Scoring::Territory => 0.0,
     };
     row.set_numbers(komi / 20.0, wave, 0.0);
-    row.set_flags(flags(game, game.rules()));
+    row.set_flags(flags(scene));
 }
 
-fn flags(game: &Game, rules: &Rules) -> u32 {
-    let pass_ends = game.pass_ends() && !game.hides_history();
+fn flags(scene: &Scene<'_>) -> u32 {
+    let rules = scene.rules;
     [
         (rules.ko == Ko::Positional, flag::KO_POSITIONAL),
         (rules.ko == Ko::Situational, flag::KO_SITUATIONAL),
@@ -148,8 +199,8 @@ fn flags(game: &Game, rules: &Rules) -> u32 {
         (rules.scoring == Scoring::Territory, flag::TERRITORY),
         (rules.tax != Tax::None, flag::TAX_SEKI_OR_ALL),
         (rules.tax == Tax::All, flag::TAX_ALL),
-        (pass_ends, flag::PASS_ENDS_PHASE),
-        (game.button_on_table(), flag::BUTTON),
+        (scene.pass_ends, flag::PASS_ENDS_PHASE),
+        (scene.button_on_table, flag::BUTTON),
     ]
     .into_iter()
     .filter(|(on, _)| *on)
@@ -173,6 +224,39 @@ fn parity_wave(komi: f32, n_points: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::{below, rng};
+    use rand::Rng as _;
+
+    #[test]
+    fn a_line_is_shown_as_the_game_that_played_it() {
+        let mut draw = rng(3, 0);
+        for name in Rules::NAMES {
+            let mut game = Game::new(Size::square(5).unwrap(), Rules::named(name).unwrap(), 6.5);
+            let mut random = |game: &Game| {
+                let mut moves: Vec<Move> =
+                    game.size().points().map(Move::Play).filter(|&m| game.is_legal(game.to_move(), m).is_ok()).collect();
+                moves.push(Move::Pass);
+                moves[below(draw.next_u64(), moves.len())]
+            };
+            for n_line in [0, 1, 2, 3, 7, 20] {
+                let (mut line, mut end) = (Vec::new(), game.clone());
+                for _ in 0..n_line {
+                    let mv = random(&end);
+                    line.push(mv);
+                    end.play(end.to_move(), mv).unwrap();
+                }
+                let mut branch = Branch::new(&game);
+                branch.play_line(&game, &line);
+                let (_, banned) = branch.legal_points(&game);
+                let (mut of_game, mut of_branch) = (PackedRow::new(5), PackedRow::new(5));
+                Encoder::default().encode(&end, &mut of_game);
+                Encoder::default().encode_branch(&game, &branch, banned, &mut of_branch);
+                assert_eq!(of_game.bytes(), of_branch.bytes(), "{name}, {n_line} moves");
+                let mv = random(&game);
+                game.play(game.to_move(), mv).unwrap();
+            }
+        }
+    }
 
     #[test]
     fn parity_wave_by_komi() {

@@ -93,7 +93,12 @@ impl PointSet {
 
     /// The set and all cells next to it; some of these may be wall.
     pub fn grown(&self) -> PointSet {
-        *self | self.up(1) | self.down(1) | self.up(STRIDE) | self.down(STRIDE)
+        *self | self.neighbors()
+    }
+
+    /// All cells next to a point of the set; some may be wall.
+    pub fn neighbors(&self) -> PointSet {
+        self.up(1) | self.down(1) | self.up(STRIDE) | self.down(STRIDE)
     }
 
     /// The points of `inside` that are connected with this set, which is part of it.
