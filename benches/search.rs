@@ -65,7 +65,9 @@ fn game(len: usize, n_moves: usize) -> Game {
 
 fn main() {
     let seconds = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1.0);
-    println!("bytes: node {NODE_BYTES}, edge {EDGE_BYTES}, legal move {CANDIDATE_BYTES}; peer: {PEER} playouts/s (compiled Python)");
+    println!(
+        "bytes: node {NODE_BYTES}, edge {EDGE_BYTES}, legal move {CANDIDATE_BYTES}; peer: {PEER} playouts/s (compiled Python)"
+    );
     println!(
         "{:<44} {:>12} {:>8} {:>7} {:>12} {:>10}",
         "board, evaluator", "playouts/s", "x peer", "depth", "bytes/node", "of budget"

@@ -275,12 +275,13 @@ impl Branch {
     /// The points of `legal` that superko forbids; `last` holds those where stones may be taken off.
     fn repetitions(&self, game: &Game, legal: &PointSet, last: &PointSet) -> PointSet {
         let mut repeats = PointSet::default();
-        // As long as no stone was taken off, every position has more stones than the ones before.
-        if game.rules().ko == Ko::Simple || self.taken == [0; 2] {
+        if game.rules().ko == Ko::Simple {
             return repeats;
         }
         let color = self.to_move;
-        for p in legal.iter() {
+        // As long as no stone was taken off, every position has more stones than the ones before; a first suicide has not.
+        let doubtful = if self.taken == [0; 2] { *legal & *last } else { *legal };
+        for p in doubtful.iter() {
             let hash = match last.contains(p) {
                 true => self.board.hash_after(p, color),
                 false => self.board.hash() ^ stone_hash(p, color),
@@ -332,7 +333,7 @@ mod tests {
         let mut draw = rng(7, 0);
         let mut n_banned = 0;
         for (round, name) in Rules::NAMES.iter().cycle().take(300).enumerate() {
-            let size = [Size::new(3, 2), Size::new(4, 3), Size::square(5)][round % 3].unwrap();
+            let size = [Size::new(3, 2), Size::new(4, 3), Size::square(3), Size::square(5)][round % 4].unwrap();
             let mut game = Game::new(size, Rules::named(name).unwrap(), 6.5);
             let random = |game: &Game, draw: &mut crate::base::rng::Rng| {
                 let mut moves: Vec<Move> =

@@ -4,6 +4,7 @@ use super::board::Board;
 use super::point::{CELLS, Color, Point};
 use super::pointset::PointSet;
 use super::rules::{Suicide, Tax};
+use crate::base::limits::POINTS_MAX;
 use std::ops::{Index, IndexMut};
 
 /// One value a point.
@@ -185,9 +186,12 @@ struct Region {
     is_closed: bool,
 }
 
+/// Regions that stones can cut a board into: the points of one colour of a chessboard.
+const REGIONS_MAX: usize = POINTS_MAX.div_ceil(2);
+
 /// Benson's analysis for one colour.
 struct Benson {
-    regions: Vec<Region>,
+    regions: heapless::Vec<Region, REGIONS_MAX>,
     /// Stones of chains that are alive.
     alive: PointSet,
 }
@@ -197,7 +201,7 @@ impl Benson {
         let own = *board.stones(color);
         let near_own = own.grown();
         let empty = board.empty_points();
-        let mut benson = Benson { regions: Vec::new(), alive: PointSet::default() };
+        let mut benson = Benson { regions: heapless::Vec::new(), alive: PointSet::default() };
         for points in (board.points() - own).pieces() {
             // Where the opponent may take his own stones off by suicide, points under his stones count too.
             let counts = if suicide == Suicide::Forbidden { points & empty } else { points };
@@ -205,7 +209,8 @@ impl Benson {
             let is_near = (counts - near_own).is_empty();
             let vital_to = if is_near { chains_at_every_point(board, color, &counts) } else { heapless::Vec::new() };
             let n_inner = (points - near_own).len();
-            benson.regions.push(Region { points, vital_to, n_inner, is_closed: true });
+            let region = Region { points, vital_to, n_inner, is_closed: true };
+            benson.regions.push(region).map_err(|_| ()).expect("no two regions touch");
         }
         benson.drop_until_stable(board, color);
         benson

@@ -40,7 +40,9 @@ impl Cache {
         let n_moves = len * len + 1;
         let n_entries = bytes / N_PARTS / Cache::bytes_per_entry(len);
         if n_entries == 0 {
-            return Err(Error::new("evaluation cache", format!("{bytes} bytes, which hold nothing")).hint("a larger search.cache_mb"));
+            return Err(
+                Error::new("evaluation cache", format!("{bytes} bytes, which hold nothing")).hint("a larger search.cache_mb")
+            );
         }
         let part = || {
             let (keys, heads) = (vec![0; n_entries], vec![Head::default(); n_entries]);
@@ -113,7 +115,8 @@ mod tests {
         let mut out = Evaluation::default();
         assert!(!cache.get(5, &mut out));
         (0..20_000).for_each(|i| cache.put(i, &answer(i)));
-        let n_kept = (0..20_000).filter(|&i| cache.get(i, &mut out) && out.value == [i as f32, 0.0, 1.0] && out.policy == vec![i as f32; 82]);
+        let n_kept = (0..20_000)
+            .filter(|&i| cache.get(i, &mut out) && out.value == [i as f32, 0.0, 1.0] && out.policy == vec![i as f32; 82]);
         let n_kept = n_kept.count();
         assert!(n_kept > cache.n_entries() / 2 && n_kept <= cache.n_entries(), "{n_kept}");
         cache.put(77, &Evaluation::even(19));

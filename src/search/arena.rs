@@ -154,7 +154,9 @@ impl Arena {
 
     /// Bytes in use now.
     pub(super) fn bytes(&self) -> usize {
-        self.nodes.len() * (NODE_BYTES + size_of::<u32>()) + self.candidates.len() * CANDIDATE_BYTES + self.edges.len() * EDGE_BYTES
+        self.nodes.len() * (NODE_BYTES + size_of::<u32>())
+            + self.candidates.len() * CANDIDATE_BYTES
+            + self.edges.len() * EDGE_BYTES
     }
 
     pub(super) fn node(&self, node: u32) -> &Node {

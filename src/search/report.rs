@@ -142,7 +142,8 @@ impl Tree {
                 break;
             }
             let edges = self.arena.edges(self.arena.node(*child)).iter().filter(|e| e.visits > 0);
-            edge = edges.fold(None, |best: Option<&Edge>, e| if best.is_none_or(|b| e.visits > b.visits) { Some(e) } else { best });
+            edge =
+                edges.fold(None, |best: Option<&Edge>, e| if best.is_none_or(|b| e.visits > b.visits) { Some(e) } else { best });
         }
         pv
     }

@@ -29,23 +29,33 @@ pub struct RootView {
 }
 
 /// Has the root evaluated.
-pub(super) fn look(game: &Game, evaluator: &mut dyn Evaluator, n_symmetries: usize, no_result: NoResult, scale: Scale) -> Result<RootView> {
+pub(super) fn look(
+    game: &Game,
+    evaluator: &mut dyn Evaluator,
+    n_symmetries: usize,
+    no_result: NoResult,
+    scale: Scale,
+) -> Result<RootView> {
     let len = game.size().len_max();
     let mut row = PackedRow::new(len);
     Encoder::default().encode(game, &mut row);
     let symmetries: Vec<Symmetry> = Symmetry::all().take(n_symmetries.clamp(1, Symmetry::COUNT)).collect();
-    let requests: Vec<Request<'_>> =
-        symmetries.iter().map(|s| Request { row: row.bytes(), len, symmetry: s.number() }).collect();
+    let requests: Vec<Request<'_>> = symmetries.iter().map(|s| Request { row: row.bytes(), len, symmetry: s.number() }).collect();
     let mut answers = vec![Evaluation::default(); requests.len()];
     evaluator.evaluate(&requests, &mut answers)?;
 
     let color = game.to_move();
-    let mut legal: Vec<u16> = game.size().points().filter(|&p| game.is_legal(color, Move::Play(p)).is_ok()).map(|p| p.index(len) as u16).collect();
+    let mut legal: Vec<u16> =
+        game.size().points().filter(|&p| game.is_legal(color, Move::Play(p)).is_ok()).map(|p| p.index(len) as u16).collect();
     legal.push((len * len) as u16);
     let share = 1.0 / answers.len() as f32;
     let sign = if color == Color::White { 1.0 } else { -1.0 };
-    let mut view =
-        RootView { policy: legal.iter().map(|&i| (i, 0.0)).collect(), ownership: vec![0.0; len * len], len, ..RootView::default() };
+    let mut view = RootView {
+        policy: legal.iter().map(|&i| (i, 0.0)).collect(),
+        ownership: vec![0.0; len * len],
+        len,
+        ..RootView::default()
+    };
     let mut candidates = Vec::new();
     for answer in &answers {
         policy_into(answer, &legal, &mut candidates);

@@ -77,7 +77,13 @@ impl Value {
         } else {
             0.0
         };
-        Value { win: 0.5 + 0.5 * sign, utility: sign + scale.utility(white), lead: white, score: white, score_square: white * white }
+        Value {
+            win: 0.5 + 0.5 * sign,
+            utility: sign + scale.utility(white),
+            lead: white,
+            score: white,
+            score_square: white * white,
+        }
     }
 }
 

@@ -84,7 +84,13 @@ impl Worker {
     }
 
     /// Searches until a limit is reached, the tree is full, or `stop`.
-    pub(super) fn run(&mut self, shared: &Shared, evaluator: &mut dyn Evaluator, limits: &Limits, stop: &AtomicBool) -> Result<()> {
+    pub(super) fn run(
+        &mut self,
+        shared: &Shared,
+        evaluator: &mut dyn Evaluator,
+        limits: &Limits,
+        stop: &AtomicBool,
+    ) -> Result<()> {
         self.branch.begin(&shared.game);
         let mut tree = lock(&shared.tree);
         while !is_done(&tree, limits, stop) {
