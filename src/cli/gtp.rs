@@ -6,8 +6,8 @@ use super::out::Stdout;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::go::Rules;
+use crate::opponent::OpponentConfig;
 use crate::opponent::gtp::{Line, Lines, serve};
-use crate::opponent::{OpponentConfig, Session};
 use argh::FromArgs;
 use std::io;
 use std::path::PathBuf;
@@ -32,11 +32,24 @@ pub(super) struct GtpArgs {
     /// komi at the start; the default is the profile's
     #[argh(option)]
     komi: Option<f32>,
+    /// visits of a move; the default is the profile's, or what the clock allows
+    #[argh(option)]
+    visits: Option<u32>,
+    /// playouts of a move, without those kept from the move before
+    #[argh(option)]
+    playouts: Option<u32>,
+    /// seconds of a move
+    #[argh(option)]
+    time: Option<f64>,
+    /// strength from 20k to 9d: weaker ones play the net's other likely moves too
+    #[argh(option)]
+    level: Option<String>,
 }
 
 pub(super) fn run(args: GtpArgs, ctx: &Context) -> Result<()> {
     let config = config(args.rules, args.komi, ctx)?;
-    let mut session = Session::new(evaluator::open(&args.net, ctx)?, config)?;
+    let effort = evaluator::effort(args.visits, args.playouts, args.time, args.level.as_deref())?;
+    let mut session = evaluator::session(&args.net, config, effort, ctx)?;
     log::info!("GTP ready, beginning main protocol loop");
     serve(&mut session, stdin_lines(ctx.stop.clone()), Stdout)?;
     match ctx.stop.requested() {

@@ -2,11 +2,13 @@
 //!
 //! Backends open in the order TensorRT, CUDA, CPU unless one is asked for ([`open`]).
 
+pub mod batch;
 pub mod cache;
 pub mod native;
 pub mod post;
 pub mod scripted;
 
+pub use batch::{Batcher, Client};
 pub use cache::Cache;
 pub use post::{NoResult, Output};
 

@@ -3,12 +3,16 @@
 use super::choice::{choose, dead_at_end};
 use super::clock::Clock;
 use super::config::OpponentConfig;
-use super::judge::{Judge, View};
+use super::judge::View;
+use super::mind::{Effort, Mind};
 use crate::base::Result;
+use crate::base::rng::mix;
 use crate::base::symmetry::Symmetry;
 use crate::go::{Color, Game, Illegal, Move, Point, PointSet, Rules, Size};
 use crate::infer::Evaluator;
+use crate::search::SearchConfig;
 use crate::sgf::{GameRecord, Step};
+use std::time::Instant;
 
 /// Points behind from which on a small chance to win is also clear on the board: small nets are sure of themselves too early.
 const RESIGN_LEAD: f32 = -10.0;
@@ -26,7 +30,9 @@ pub enum Answer {
 
 /// A game, its rules, its clock, and the net that plays.
 pub struct Session {
-    judge: Judge,
+    mind: Mind,
+    /// How much is thought about a move.
+    pub effort: Effort,
     config: OpponentConfig,
     game: Game,
     /// The present game's time.
@@ -36,7 +42,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session on an empty 19x19 board with the rules and the komi of `config`.
+    /// A session on an empty 19x19 board with the rules and the komi of `config`, which plays the net's first thoughts.
     ///
     /// # Errors
     /// Rules that do not exist.
@@ -44,7 +50,22 @@ impl Session {
         let rules = Rules::parse(&config.rules)?;
         let size = Size::square(BOARD_LEN_DEFAULT).expect("19 is a size we play");
         let game = Game::new(size, rules, config.komi);
-        Ok(Session { judge: Judge::new(evaluator), config, game, clock: Clock::default(), n_hopeless: [0; 2] })
+        let mind = Mind::new(evaluator, None);
+        Ok(Session { mind, effort: Effort::default(), config, game, clock: Clock::default(), n_hopeless: [0; 2] })
+    }
+
+    /// A session that searches before it moves.
+    ///
+    /// # Errors
+    /// Rules that do not exist.
+    pub fn with_search(
+        evaluator: Box<dyn Evaluator>,
+        config: OpponentConfig,
+        search: SearchConfig,
+        effort: Effort,
+    ) -> Result<Session> {
+        let session = Session::new(evaluator, config)?;
+        Ok(Session { mind: session.mind.searching(search), effort, ..session })
     }
 
     /// The game as it stands.
@@ -59,6 +80,7 @@ impl Session {
 
     /// Begins a new game on a board of this size; rules and komi stay.
     pub fn set_size(&mut self, size: Size) {
+        self.clock.restart();
         self.game = Game::new(size, *self.game.rules(), self.game.komi());
         self.n_hopeless = [0; 2];
     }
@@ -122,10 +144,29 @@ impl Session {
 
     /// Chooses and plays the move of `color`, or resigns. Never an illegal move.
     pub fn genmove(&mut self, color: Color) -> Result<Answer> {
+        let begun = Instant::now();
         self.game.set_to_move(color);
-        let view = self.judge.look(&self.game, &[Symmetry::IDENTITY])?;
-        let mv = choose(&self.game, &view);
-        self.note(color, &view);
+        let seconds = self.clock.budget(color, self.game.size().n_points(), self.game.moves().len());
+        let limits = self.mind.limits(&self.effort, seconds, begun);
+        let mut view = self.mind.think(&self.game, &limits)?;
+        if let Some(level) = self.effort.level {
+            view.draw(level, self.dice());
+        }
+        self.mind.note_time(&limits);
+        self.clock.spend(color, begun.elapsed().as_secs_f64());
+        self.answer(color, &view)
+    }
+
+    /// A number from 0 to below 1: the same for the same game and seed.
+    fn dice(&self) -> f32 {
+        let bits = mix(self.game.board().hash() ^ mix(self.mind.params().seed ^ self.game.moves().len() as u64));
+        (bits >> 40) as f32 / (1 << 24) as f32
+    }
+
+    /// Plays what `view` says, or resigns.
+    fn answer(&mut self, color: Color, view: &View) -> Result<Answer> {
+        let mv = choose(&self.game, view);
+        self.note(color, view);
         // Who passes has nothing left to do: the count says the same as giving up.
         if mv != Move::Pass && self.resigns(color) {
             return Ok(Answer::Resign);
@@ -140,7 +181,7 @@ impl Session {
             true => PointSet::default(),
             false => {
                 let symmetries: Vec<Symmetry> = Symmetry::all().collect();
-                dead_at_end(&self.game, &self.judge.look(&self.game, &symmetries)?)
+                dead_at_end(&self.game, &self.mind.look(&self.game, &symmetries)?)
             }
         };
         Ok((self.game.score_white(&dead), dead))

@@ -5,7 +5,7 @@ use crate::base::fs::read_limited;
 use crate::base::{Error, Result};
 use crate::go::handicap;
 use crate::go::{Color, Move, Point, PointSet, Rules, Size};
-use crate::opponent::clock::{TimeLeft, TimeSettings};
+use crate::opponent::clock::{TimeControl, TimeLeft};
 use crate::opponent::session::{Answer, Session};
 use crate::opponent::show::{board_text, score_text};
 use crate::sgf;
@@ -219,8 +219,11 @@ fn time_settings(session: &mut Session, args: &[&str]) -> Reply {
     let [Some(main), Some(period), Some(stones)] = numbers[..] else {
         return Err(format!("Expected three numbers, 0 or more, for time_settings but got '{}'", args.join(" ")));
     };
-    let unlimited = period > 0.0 && stones == 0.0;
-    session.clock.set((!unlimited).then_some(TimeSettings { main, period, stones: stones as u32 }));
+    session.clock.set(match (period, stones as u32) {
+        (0.0, _) => Some(TimeControl::Absolute { main }),
+        (_, 0) => None,
+        (period, stones) => Some(TimeControl::Canadian { main, period, stones }),
+    });
     Ok(String::new())
 }
 
