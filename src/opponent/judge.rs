@@ -99,6 +99,17 @@ impl Judge {
         &mut *self.evaluator
     }
 
+    /// The answers to one position under one symmetry, for the player to move, and which moves are legal.
+    pub(super) fn raw(&mut self, game: &Game, symmetry: Symmetry) -> Result<(Output, Vec<bool>)> {
+        let len = game.size().len_max();
+        let mut row = PackedRow::new(len);
+        self.encoder.encode(game, &mut row);
+        let mut answers = [Evaluation::default()];
+        self.evaluator.evaluate(&[Request { row: row.bytes(), len, symmetry: symmetry.number() }], &mut answers)?;
+        let legal = legal_moves(game, len);
+        Ok((answers[0].post_process(&legal, no_result(game)), legal))
+    }
+
     /// The view of the player to move; the mean over the `symmetries` asked for.
     pub(super) fn look(&mut self, game: &Game, symmetries: &[Symmetry]) -> Result<View> {
         let len = game.size().len_max();

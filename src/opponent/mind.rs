@@ -6,7 +6,7 @@ use super::level::Level;
 use crate::base::Result;
 use crate::base::symmetry::Symmetry;
 use crate::go::{Game, Move};
-use crate::infer::{Cache, Evaluator};
+use crate::infer::{Cache, Evaluator, Output};
 use crate::search::{Limits, Params, Report, Search, SearchConfig, useless_points};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -89,6 +89,11 @@ impl Mind {
         self.judge.look(game, symmetries)
     }
 
+    /// The net's answers as they are.
+    pub(super) fn raw(&mut self, game: &Game, symmetry: Symmetry) -> Result<(Output, Vec<bool>)> {
+        self.judge.raw(game, symmetry)
+    }
+
     /// The limits of a move that began at `begun` and may take `seconds`, as the clock has it.
     pub(super) fn limits(&self, effort: &Effort, seconds: Option<f64>, begun: Instant) -> Limits {
         let seconds = match (seconds, effort.seconds) {
@@ -127,8 +132,8 @@ impl Mind {
         }
     }
 
-    /// Thinks about `game` while `watch` is called every `tick`, until it breaks off or a limit is reached.
-    /// `allowed` tells which moves are tried at the root.
+    /// Thinks about `game` without the moves of `barred`, while `watch` is called every `tick`, until that breaks off or a
+    /// limit is reached.
     pub(super) fn analyze(
         &mut self,
         game: &Game,
@@ -143,9 +148,9 @@ impl Mind {
         Ok(View::of_search(search))
     }
 
-    /// The search, once one was needed.
-    pub(super) fn search(&self) -> Option<&Search> {
-        self.search.as_ref()
+    /// The last search as it stands.
+    pub(super) fn report(&self) -> Option<Report> {
+        self.search.as_ref().and_then(Search::report)
     }
 
     fn prepare(&mut self, game: &Game, barred: &[Move]) -> Result<()> {

@@ -90,6 +90,12 @@ struct Shared {
 }
 
 impl Shared {
+    fn report(&self) -> Option<Report> {
+        // After a move the tree may be there before its root's evaluation.
+        let none = RootView { len: self.game.size().len_max(), ..RootView::default() };
+        lock(&self.tree).report(self.view.as_ref().unwrap_or(&none))
+    }
+
     fn owner(&self) -> Option<Owner<'_>> {
         self.view.as_ref().map(|view| Owner { ownership: &view.ownership, len: view.len })
     }
@@ -241,7 +247,6 @@ impl Search {
     ) -> Result<()> {
         let Search { shared, workers, .. } = self;
         let shared = &*shared;
-        let len = shared.game.size().len_max();
         let n_running = AtomicUsize::new(evaluators.len());
         std::thread::scope(|scope| {
             let threads: Vec<_> = workers
@@ -260,7 +265,7 @@ impl Search {
                 .collect();
             if let Some((tick, watch)) = watch {
                 while n_running.load(Relaxed) > 0 {
-                    if watch(&|| lock(&shared.tree).report(len)).is_break() {
+                    if watch(&|| shared.report()).is_break() {
                         stop.store(true, Relaxed);
                         break;
                     }
@@ -326,7 +331,7 @@ impl Search {
 
     /// The search as it stands; none before the first.
     pub fn report(&self) -> Option<Report> {
-        lock(&self.shared.tree).report(self.shared.game.size().len_max())
+        self.shared.report()
     }
 
     /// The move to be played: the best, as far as it can be told. None before any move was tried.

@@ -4,6 +4,7 @@ use super::arena::{EXCLUDED, Edge, Node};
 use super::gumbel;
 use super::maths::{exp, ln, unpack};
 use super::params::Params;
+use super::root::RootView;
 use super::tree::{ROOT, Tree, mean, side};
 use super::value::Value;
 use crate::base::rng::Rng;
@@ -25,6 +26,10 @@ pub struct Report {
     pub value: Value,
     /// The moves that were tried: the one to be played first, then by visits.
     pub moves: Vec<MoveReport>,
+    /// What the root's evaluation said, White's view.
+    pub root: Value,
+    /// Who owns each point by the root's evaluation, `[len * len]`, 1: White's.
+    pub ownership: Vec<f32>,
     /// Playouts of the last search.
     pub playouts: u32,
     /// Their mean depth in moves.
@@ -55,9 +60,9 @@ pub struct MoveReport {
 }
 
 impl Tree {
-    /// The report; `len` is the side of the policy's array. None before the root was evaluated.
-    pub(super) fn report(&self, len: usize) -> Option<Report> {
-        let root = self.root()?;
+    /// The report on a root with this evaluation. None before the root was evaluated.
+    pub(super) fn report(&self, view: &RootView) -> Option<Report> {
+        let (root, len) = (self.root()?, view.len);
         let edges = self.arena.edges(root);
         let mut order: Vec<usize> = (0..edges.len()).filter(|&i| edges[i].visits > 0 && edges[i].prior != EXCLUDED).collect();
         let best = self.best();
@@ -84,6 +89,8 @@ impl Tree {
             to_move: root.to_move,
             visits: root.visits,
             value: mean(root),
+            root: view.value,
+            ownership: view.ownership.clone(),
             moves: order.into_iter().map(describe).collect(),
             playouts: self.playouts,
             depth_mean: self.depth_sum as f32 / self.playouts.max(1) as f32,
