@@ -4,6 +4,7 @@ use super::Context;
 use crate::base::{Error, Result};
 use crate::infer::{self, Evaluator};
 use crate::opponent::{Effort, Level, OpponentConfig, Session};
+use crate::search::SearchConfig;
 use std::path::{Path, PathBuf};
 
 /// Positions evaluated at once, at the least: the eight symmetries of one.
@@ -37,13 +38,19 @@ fn file_of(net: &Path) -> Result<PathBuf> {
 
 /// Opens `net` for a session that searches, within the profile's memory.
 pub(super) fn session(net: &Path, config: OpponentConfig, effort: Effort, ctx: &Context) -> Result<Session> {
+    let search = search_config(ctx)?;
+    Session::with_search(open(net, ctx)?, config, search, effort)
+}
+
+/// The profile's search, if it fits the memory of a run.
+pub(super) fn search_config(ctx: &Context) -> Result<SearchConfig> {
     let (search, budget) = (&ctx.profile.search, ctx.profile.ram_budget_bytes());
     if search.bytes() > budget {
         let what = format!("tree and cache take {} MiB, the run may take {}", search.bytes() >> 20, budget >> 20);
         return Err(Error::new(&ctx.profile.name, what).hint("a smaller search.tree_mb"));
     }
     log::info!("tree_mb={} cache_mb={} budget_mb={}", search.tree_mb, search.cache_mb, budget >> 20);
-    Session::with_search(open(net, ctx)?, config, search.clone(), effort)
+    Ok(search.clone())
 }
 
 /// The limits that flags set on each move.

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a session never answers with a move that its rules forbid, and a game it plays comes to an end.
 
+pub mod analysis;
 pub mod config;
 pub mod gtp;
 

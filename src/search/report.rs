@@ -30,6 +30,8 @@ pub struct Report {
     pub root: Value,
     /// Who owns each point by the root's evaluation, `[len * len]`, 1: White's.
     pub ownership: Vec<f32>,
+    /// Legal moves by their place in the policy, pass last, and their probabilities by the root's evaluation.
+    pub policy: Vec<(u16, f32)>,
     /// Playouts of the last search.
     pub playouts: u32,
     /// Their mean depth in moves.
@@ -91,6 +93,7 @@ impl Tree {
             value: mean(root),
             root: view.value,
             ownership: view.ownership.clone(),
+            policy: view.policy.clone(),
             moves: order.into_iter().map(describe).collect(),
             playouts: self.playouts,
             depth_mean: self.depth_sum as f32 / self.playouts.max(1) as f32,
