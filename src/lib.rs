@@ -7,6 +7,7 @@ pub mod base;
 pub mod compute;
 pub mod corpus;
 pub mod device;
+pub mod diagnose;
 pub mod feature;
 pub mod go;
 pub mod infer;

@@ -27,6 +27,9 @@ fn exit_codes_and_where_it_talks() {
         ("", 2, "", "edgezero: command line: no command\ntry: edgezero --help; the commands are replay, convert"),
         ("nonsense", 2, "", "edgezero: nonsense: no such command\ntry: one of replay, convert"),
         ("gtp", 2, "", "Required options not provided: --net\ntry: edgezero gtp --help"),
+        ("bench nothing", 2, "", "edgezero: bench: \"nothing\", expected compute"),
+        ("bench compute --seconds 0", 2, "", "edgezero: --seconds: 0, expected more than 0"),
+        ("bench compute --net b0c0", 2, "", "edgezero: net: 'b0c0', expected b1 to b60"),
         ("--backend gpu profiles", 2, "", "expected auto, tensorrt, cuda or cpu"),
         ("profiles --threads=0", 2, "", "edgezero: --threads: 0, expected 1 or more"),
         ("profiles --threads", 2, "", "edgezero: --threads: needs a value"),
@@ -122,4 +125,15 @@ fn ctrl_c_ends_a_session_that_waits() {
     assert_eq!(status.code(), Some(130), "{stderr}");
     assert!(stderr.ends_with("edgezero: gtp: stopped\n"), "{stderr}");
     std::fs::remove_file(&net).unwrap();
+}
+
+#[test]
+fn bench_measures_cases_and_operations() {
+    let output = edgezero("bench compute --net b1c8 --board 5 --batch 2 --seconds 0.01 --json").output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let found: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(found["cases"].as_array().unwrap().len(), 2);
+    assert!(found["cases"].as_array().unwrap().iter().all(|c| c["positions_per_second"].as_f64().unwrap() > 0.0));
+    assert!(found["ops"][0]["rows"].as_array().unwrap().len() > 20);
 }

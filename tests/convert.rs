@@ -6,7 +6,7 @@ use common::TempDir;
 use edgezero::base::signal::Stop;
 use edgezero::corpus::config::set_key;
 use edgezero::corpus::repair::RepairConfig;
-use edgezero::corpus::{Conversion, ConvertConfig, Duplicates, Progress, convert, is_current};
+use edgezero::corpus::{Conversion, ConvertConfig, Duplicates, Progress, convert};
 use edgezero::go::Color;
 use edgezero::sgf::{self, Step};
 use edgezero::shard::{Dataset, Manifest, verify};
@@ -22,7 +22,8 @@ fn config(workers: usize) -> ConvertConfig {
 fn run(paths: &[&Path], out: &Path, config: &ConvertConfig, stop: &Stop) -> Result<Manifest, edgezero::base::Error> {
     let paths: Vec<PathBuf> = paths.iter().map(|p| p.to_path_buf()).collect();
     let mut last = Progress::default();
-    let manifest = convert(&Conversion { paths: &paths, out, config, ram_budget_bytes: 1 << 30, stop }, &mut |p| last = p)?;
+    let job = Conversion { paths: &paths, out, config, ram_budget_bytes: 1 << 30, stop };
+    let manifest = convert(&job, &mut |p| last = p)?.manifest;
     assert_eq!((last.games, last.positions), (manifest.report.games_accepted, manifest.report.positions));
     Ok(manifest)
 }
@@ -87,7 +88,7 @@ fn targets_are_those_of_the_record() {
     write(&games, "a.sgf", text);
     convert_ok(&games, &dir.path().join("out"), 1);
     let dataset = Dataset::open(&dir.path().join("out")).unwrap();
-    let shard = dataset.shard(9).unwrap();
+    let shard = &dataset.shards_of(9)[0];
     let record = sgf::games(text.as_bytes()).next().unwrap().unwrap();
     let moves: Vec<_> = record
         .steps
@@ -212,13 +213,21 @@ fn a_changed_folder_is_noticed() {
     let dir = TempDir::new("current");
     let (games, out) = ([dir.path().join("games")], dir.path().join("out"));
     odd_folder(&games[0]);
-    let current = |config: &ConvertConfig| is_current(&games, &out, config).unwrap();
-    assert!(!current(&config(1)));
-    convert_ok(&games[0], &out, 1);
-    assert!(current(&config(1)) && current(&config(7)));
-    assert!(!current(&ConvertConfig { min_moves: 5, ..config(1) }));
-    write(&games[0], "new.sgf", "(;SZ[9];B[aa])");
-    assert!(!current(&config(1)));
+    let n_made = |config: &ConvertConfig| {
+        let job = Conversion { paths: &games, out: &out, config, ram_budget_bytes: 1 << 30, stop: &Stop::default() };
+        convert(&job, &mut |_| ()).unwrap().groups_made
+    };
+    // Two folders, `a` and `b`.
+    assert_eq!([n_made(&config(1)), n_made(&config(1)), n_made(&config(7))], [2, 0, 0]);
+    let longer = ConvertConfig { min_moves: 2, ..config(1) };
+    assert_eq!([n_made(&longer), n_made(&longer), n_made(&config(1))], [2, 0, 2]);
+    write(&games[0], "b/new.sgf", "(;SZ[9];B[aa])");
+    assert_eq!([n_made(&config(1)), n_made(&config(1))], [1, 0]);
+    // A shard that is not there is made again; a file of another kind changes only the count of such files.
+    fs::remove_file(Dataset::open(&out).unwrap().shards()[0].path()).unwrap();
+    assert_eq!([n_made(&config(1)), n_made(&config(1))], [1, 0]);
+    write(&games[0], "a/more.txt", "no game");
+    assert_eq!((n_made(&config(1)), Manifest::read(&out).unwrap().report.files_skipped), (0, 2));
 }
 
 fn edgezero(args: &[&str]) -> Output {

@@ -21,7 +21,7 @@ use std::process::{Command, Output};
 fn intake(games: &Path, out: &Path, config: &ConvertConfig) -> (Report, Vec<LedgerLine>) {
     let paths: [PathBuf; 1] = [games.to_path_buf()];
     let job = Conversion { paths: &paths, out, config, ram_budget_bytes: 1 << 30, stop: &Stop::default() };
-    let manifest = convert(&job, &mut |_| ()).unwrap();
+    let manifest = convert(&job, &mut |_| ()).unwrap().manifest;
     let lines: Vec<LedgerLine> = ledger::read(out).unwrap().map(|line| line.unwrap()).collect();
     adds_up(&manifest.report, &lines);
     (manifest.report, lines)
@@ -248,6 +248,13 @@ fn illegal_moves_and_repetitions_follow_the_policy() {
     let (report, lines) = of_texts("prefix", &[illegal], &with_repair("illegal=prefix"));
     assert_eq!((lines[0].moves, lines[0].positions, lines[0].repairs.join(" ")), (3, [3, 0, 0, 0], "illegal".to_string()));
     assert_eq!(report.repaired_by_kind["illegal"], 1);
+    let beside = "(;SZ[9]KM[7]RU[Chinese]RE[W+R];B[aa];W[bb];B[jj];W[cc])(;SZ[9];B[zz];W[aa])";
+    let (_, lines) = of_texts("beside", &[beside], &ConvertConfig::default());
+    let reasons: Vec<_> = lines.iter().map(|line| line.reason.as_deref()).collect();
+    assert_eq!(reasons, [Some("illegal move: point off the board"); 2]);
+    let (report, lines) = of_texts("beside", &[beside], &with_repair("illegal=prefix"));
+    assert_eq!((lines[0].moves, lines[0].positions, lines[0].repairs.join(" ")), (2, [2, 0, 0, 0], "illegal".to_string()));
+    assert_eq!((report.repaired_by_kind["illegal"], lines[1].reason.as_deref()), (1, Some("too few moves")));
 
     // Two kos taken in turn: at move 6 the board is as after move 2.
     let set_up = "AB[ba][ab][bc]AW[ca][db][cc][bb]AB[bg][ah][bi]AW[cg][dh][ci][ch]";
@@ -429,7 +436,7 @@ fn games_may_weigh_the_same() {
         let config = ConvertConfig { weight, ..ConvertConfig::default() };
         let out = dir.path().join(format!("{weight:?}"));
         intake(&dir.path().join("a.sgf"), &out, &config);
-        assert_eq!(Dataset::open(&out).unwrap().shard(9).unwrap().record(0).unwrap().weight(), expected);
+        assert_eq!(Dataset::open(&out).unwrap().shards_of(9)[0].record(0).unwrap().weight(), expected);
     }
 }
 
@@ -475,8 +482,9 @@ fn refused_games_are_copied_with_their_reasons() {
     let dir = TempDir::new("intake-quarantine");
     let (games, out, copies) = (dir.path().join("games"), dir.path().join("out"), dir.path().join("copies"));
     everything(&games);
+    let limits = ConvertConfig::default().archive;
     let (report, _) = intake(&games, &out, &ConvertConfig::default());
-    assert_eq!(quarantine(&out, &copies, &Stop::default()).unwrap(), report.games_refused);
+    assert_eq!(quarantine(&out, &copies, &limits, &Stop::default()).unwrap(), report.games_refused);
     let mut texts: Vec<(String, String)> = fs::read_dir(&copies)
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -489,8 +497,8 @@ fn refused_games_are_copied_with_their_reasons() {
     let reasons = of("t.sgf.reason.txt").join("");
     assert!(reasons.contains("t.sgf:1: game 1 illegal move: occupied point: move 2: W A9"), "{reasons}");
     // Once more in the same place, but never among other files.
-    assert!(quarantine(&out, &copies, &Stop::default()).is_ok());
-    let said = quarantine(&out, &games, &Stop::default()).unwrap_err();
+    assert!(quarantine(&out, &copies, &limits, &Stop::default()).is_ok());
+    let said = quarantine(&out, &games, &limits, &Stop::default()).unwrap_err();
     assert_eq!(said.exit_code(), 2, "{said}");
 }
 

@@ -8,7 +8,7 @@ use edgezero::base::signal::Stop;
 use edgezero::compute::packed::{self, MOVE_NONE, MOVE_PASS, plane_words, row_bytes};
 use edgezero::go::{Color, Size};
 use edgezero::shard::{
-    Dataset, DatasetWriter, GameHash, MANIFEST_NAME, Outcome, Report, Source, Split, Target, append_record, layout, verify,
+    Dataset, DatasetWriter, GameHash, Group, MANIFEST_NAME, Outcome, Report, Source, Split, Target, append_record, layout, verify,
 };
 use proptest::prelude::*;
 use rand::Rng as _;
@@ -91,6 +91,12 @@ fn write_game(writer: &mut DatasetWriter, size: Size, game: u64, positions: &[Ma
     writer.push_game(size, GameHash(hash), &mut records).unwrap();
 }
 
+/// Completes a data set of one group.
+fn finish(mut writer: DatasetWriter) {
+    let group = writer.end_group(Group::default()).unwrap();
+    writer.finish(Source::default(), Report::default(), vec![group]).unwrap();
+}
+
 /// A data set of made-up games; gives them back in order.
 fn write_dataset(dir: &Path, seed: u64, games: &[((usize, usize), usize)]) -> Vec<(Size, Vec<Made>)> {
     let mut writer = DatasetWriter::create(dir).unwrap();
@@ -102,7 +108,7 @@ fn write_dataset(dir: &Path, seed: u64, games: &[((usize, usize), usize)]) -> Ve
         write_game(&mut writer, size, i as u64, &positions);
         all.push((size, positions));
     }
-    writer.finish(Source::default(), Report::default()).unwrap();
+    finish(writer);
     all
 }
 
@@ -187,7 +193,7 @@ fn damage_in_a_block_is_found_when_it_is_touched() {
     bytes[second + 700] ^= 4;
     fs::write(&path, &bytes).unwrap();
     let dataset = Dataset::open(dir.path()).unwrap();
-    let shard = dataset.shard(19).unwrap();
+    let shard = &dataset.shards_of(19)[0];
     assert!(shard.record(per_block as u64 - 1).is_ok());
     let err = shard.record(per_block as u64 + 9).err().unwrap().to_string();
     assert!(err.contains(&format!("@ byte {second}: block 1 has checksum")), "{err}");
@@ -230,7 +236,7 @@ fn verify_names_the_record_that_breaks_an_invariant() {
         records[at] = byte;
         let mut writer = DatasetWriter::create(dir.path()).unwrap();
         writer.push_game(size, GameHash([0; 16]), &mut records).unwrap();
-        writer.finish(Source::default(), Report::default()).unwrap();
+        finish(writer);
         let err = check(dir.path()).unwrap_err();
         assert!(err.contains("position 0: ") && err.contains(complaint), "byte {at}: {err}");
     }
@@ -284,6 +290,23 @@ fn foreign_files_and_other_versions_are_refused() {
 }
 
 #[test]
+fn a_damaged_group_file_is_found() {
+    let dir = TempDir::new("group");
+    write_dataset(dir.path(), 9, &[((9, 9), 20)]);
+    let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
+    let group =
+        names.into_iter().find(|path| path.extension().is_some_and(|e| e == "json") && !path.ends_with(MANIFEST_NAME)).unwrap();
+    let whole = fs::read_to_string(&group).unwrap();
+    for (text, what) in [(whole.replacen('0', "7", 1), "the file is damaged"), (whole[..40].to_string(), "no group of ours")] {
+        fs::write(&group, text).unwrap();
+        let err = check(dir.path()).unwrap_err();
+        assert!(err.contains(what) && err.contains("\ntry: edgezero convert"), "{err}");
+    }
+    fs::remove_file(&group).unwrap();
+    assert!(check(dir.path()).unwrap_err().contains("No such file"));
+}
+
+#[test]
 fn a_folder_is_whole_or_refused() {
     let dir = TempDir::new("whole");
     let err = |dir: &Path| Dataset::open(dir).err().unwrap().to_string();
@@ -295,17 +318,17 @@ fn a_folder_is_whole_or_refused() {
     // A writer that is dropped leaves the old data set as it was.
     let mut writer = DatasetWriter::create(dir.path()).unwrap();
     let second = DatasetWriter::create(dir.path()).err().unwrap().to_string();
-    assert!(second.contains("another edgezero convert"), "{second}");
+    assert!(second.contains(&format!("another edgezero convert (process {}) is writing here", std::process::id())), "{second}");
     write_game(&mut writer, Size::square(9).unwrap(), 0, &[made(&mut rng(1, 1), Size::square(9).unwrap())]);
     drop(writer);
     assert_eq!(check(dir.path()), Ok(23));
-    assert_eq!((fs::read_dir(dir.path()).unwrap().count(), fs::read(dir.path().join(MANIFEST_NAME)).unwrap()), (3, before));
+    assert_eq!((fs::read_dir(dir.path()).unwrap().count(), fs::read(dir.path().join(MANIFEST_NAME)).unwrap()), (5, before));
 
     // One that finishes replaces it, other array lengths and leftovers included.
     fs::write(dir.path().join("len13.new.part"), "left over").unwrap();
     write_dataset(dir.path(), 7, &[((9, 9), 4)]);
     assert_eq!(check(dir.path()), Ok(4));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
 
     // A damaged manifest is ours to replace, as the message says.
     let cut = fs::read(dir.path().join(MANIFEST_NAME)).unwrap();
@@ -324,7 +347,7 @@ fn a_folder_is_whole_or_refused() {
         assert_eq!(DatasetWriter::create(dir.path()).err().unwrap().exit_code(), 2);
     }
     fs::write(dir.path().join(MANIFEST_NAME), r#"{"format":"edgezero shards","version":9}"#).unwrap();
-    assert!(err(dir.path()).contains("version 9, expected 1"));
+    assert!(err(dir.path()).contains("version 9, expected 2"));
     assert!(DatasetWriter::create(dir.path()).is_ok(), "ours to replace");
 }
 

@@ -37,14 +37,22 @@ impl WholeFile {
     }
 
     /// Flushes, syncs and renames: from here on the file is there.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
+        let path = self.path.clone();
+        self.place()?;
+        sync_parent(&path)
+    }
+
+    /// As [`WholeFile::commit`], but a loss of power may still take the name back: for one of many files of a folder
+    /// that [`sync_parent`] makes durable together.
+    pub fn place(mut self) -> Result<()> {
         let beside = &self.beside;
         let out = self.out.as_mut().expect("taken only by a commit that succeeds");
         let renamed = out.flush().and_then(|()| out.get_ref().sync_all()).and_then(|()| fs::rename(beside, &self.path));
         // What failed is still `out`'s: dropping it takes the neighbour away.
         renamed.map_err(|e| Error::io(&self.path, &e))?;
         self.out = None;
-        sync_parent(&self.path)
+        Ok(())
     }
 }
 
@@ -81,6 +89,64 @@ pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A path on one line: control characters and bytes that are no UTF-8 as escapes, everything else as it is.
+pub fn shown(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// The path that [`shown`] gives this text for, unless its names hold backslashes of their own.
+pub fn unshown(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let (byte, len) = escape(&rest[at..]);
+        bytes.extend_from_slice(&byte);
+        rest = &rest[at + len..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    path_of(bytes)
+}
+
+/// The bytes that the escape at the start of `text` stands for, and its length; a backslash that is none stands for itself.
+fn escape(text: &str) -> (Vec<u8>, usize) {
+    let hex = |from: usize, to: usize| text.get(from..to).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    let known = match text.as_bytes().get(1) {
+        Some(b'n') => Some((vec![b'\n'], 2)),
+        Some(b'r') => Some((vec![b'\r'], 2)),
+        Some(b't') => Some((vec![b'\t'], 2)),
+        Some(b'x') => hex(2, 4).map(|byte| (vec![byte as u8], 4)),
+        Some(b'u') => text.find('}').and_then(|end| {
+            let c = char::from_u32(hex(3, end)?)?;
+            Some((c.to_string().into_bytes(), end + 1))
+        }),
+        _ => None,
+    };
+    known.unwrap_or_else(|| (vec![b'\\'], 1))
+}
+
+#[cfg(unix)]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir(path: &Path) -> Result<()> {
     if path.exists() && !path.is_dir() {
@@ -89,8 +155,8 @@ pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io(path, &e))
 }
 
-/// Makes a rename durable.
-fn sync_parent(path: &Path) -> Result<()> {
+/// Makes the names in the folder of `path` durable.
+pub fn sync_parent(path: &Path) -> Result<()> {
     let parent = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
@@ -101,6 +167,18 @@ fn sync_parent(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn paths_are_shown_on_one_line() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"a/\xff\xe5\x9b\xb2 \n\x1b[2J.sgf"));
+        assert_eq!(shown(path), "a/\\xff\u{56f2} \\n\\u{1b}[2J.sgf");
+        assert_eq!(unshown(&shown(path)), path);
+        for odd in ["a\\b", "\\", "\\x", "\\xg1", "\\u{", "\\u{110000}"] {
+            assert_eq!(unshown(odd), Path::new(odd));
+        }
+    }
 
     #[test]
     fn whole_or_not_at_all() {

@@ -6,8 +6,8 @@ use super::progress::Progress;
 use crate::base::{Error, Result};
 use crate::corpus::config::set_key;
 use crate::corpus::source::read_list;
-use crate::corpus::{Conversion, ConvertConfig, Duplicates, Variations, convert, is_current, quarantine};
-use crate::shard::{Manifest, Report};
+use crate::corpus::{Conversion, ConvertConfig, Converted, Duplicates, Variations, convert, dry_run, quarantine};
+use crate::shard::Report;
 use argh::FromArgs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 /// Convert game records (SGF files, folders and archives of them) into shards for training.
 ///
 /// Archives are read in place: .zip, .7z, .tar, .gz, .bz2, .xz, .zst and tars packed with those; also one inside
-/// another. They give the same shards as the unpacked folder, and any number of workers gives the same bytes. A broken
-/// or illegal game costs that game alone; ledger.jsonl tells what became of each game, -v says it at once.
+/// another. They give the same shards as the unpacked folder, and any number of workers gives the same bytes. A second run
+/// converts only what changed, and ends with the bytes of a first one. A broken or illegal game costs that game alone;
+/// ledger.jsonl tells what became of each game, -v says it at once.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "convert")]
 pub(super) struct ConvertArgs {
@@ -24,9 +25,12 @@ pub(super) struct ConvertArgs {
     /// and archives, all .sgf files below
     #[argh(positional, arg_name = "path")]
     paths: Vec<PathBuf>,
-    /// folder of the shards: new, empty, or older shards, which are replaced
-    #[argh(option)]
-    out: PathBuf,
+    /// folder of the shards: new, empty, or older shards, which are brought up to date
+    #[argh(option, arg_name = "dir")]
+    out: Option<PathBuf>,
+    /// make no shards, only the account: which games would go in, and why the others would not; the ledger only with --out
+    #[argh(switch)]
+    dry_run: bool,
     /// threads that replay and encode; the default is the profile's, as far as the cores are there
     #[argh(option)]
     workers: Option<usize>,
@@ -45,7 +49,7 @@ pub(super) struct ConvertArgs {
     /// a key of [convert.filter] in the profile: boards=19, rank_min=6d, date_min=2015, result=counted; as often as wanted
     #[argh(option, arg_name = "key=value")]
     filter: Vec<String>,
-    /// copy each refused game here, with its reason beside it; of a game in an archive only the reason
+    /// copy each refused game here, with its reason beside it
     #[argh(option, arg_name = "dir")]
     quarantine: Option<PathBuf>,
 }
@@ -92,15 +96,43 @@ pub(super) fn run(args: ConvertArgs, ctx: &Context) -> Result<()> {
     if args.paths.is_empty() {
         return Err(Error::call("convert", "no path of game records").hint("edgezero convert GAMES --out DIR"));
     }
+    if args.quarantine.is_some() && args.out.is_none() {
+        return Err(Error::call("--quarantine", "needs the ledger").hint("--out DIR"));
+    }
     let config = args.config(ctx)?;
     let paths = given(&args.paths)?;
-    let (manifest, seconds) = convert_with_progress(&paths, &args.out, &config, ctx)?;
-    summary(&args, &manifest, seconds)?;
-    if let Some(dir) = &args.quarantine {
-        let n_copies = quarantine(&args.out, dir, &ctx.stop)?;
+    match (&args.out, args.dry_run) {
+        (out, true) => account_only(&paths, out.as_deref().unwrap_or(Path::new("")), &config, ctx)?,
+        (Some(out), false) => {
+            let (converted, seconds) = convert_with_progress(&paths, out, &config, ctx)?;
+            summary(out, &converted, seconds)?;
+        }
+        (None, false) => {
+            return Err(Error::call("convert", "no folder for the shards").hint("--out DIR, or --dry-run for the account alone"));
+        }
+    }
+    if let (Some(dir), Some(out)) = (&args.quarantine, &args.out) {
+        let n_copies = quarantine(out, dir, &config.archive, &ctx.stop)?;
         outln!("{}: {n_copies} refused games with their reasons", dir.display())?;
     }
     Ok(())
+}
+
+/// What would become of the games, without shards.
+fn account_only(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<()> {
+    let job = Conversion { paths, out, config, ram_budget_bytes: ctx.profile.ram_budget_bytes(), stop: &ctx.stop };
+    let mut progress = Progress::new("dry run");
+    let report = dry_run(&job, &mut |p| {
+        progress.show(p.bytes_done, p.bytes_total, &[("games", p.games), ("positions", p.positions)]);
+    })?;
+    let seconds = progress.finish();
+    let per_second = report.positions as f64 / seconds.max(1e-9);
+    outln!(
+        "dry run: {} positions of {} games, in {seconds:.2} s ({per_second:.0} positions/s); no shards were made",
+        report.positions,
+        report.games_accepted
+    )?;
+    account(&report)
 }
 
 /// The paths with the list on standard input in the place of `-`. Those of the command line must be there; what vanishes
@@ -124,17 +156,19 @@ fn given(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// Makes the shards in `out` anew unless they are of just these records; says what it does.
+/// Brings the shards in `out` up to date with these records; says what it does.
 pub(super) fn refresh(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<()> {
-    if is_current(paths, out, config)? {
-        log::info!("shards: {} is up to date", out.display());
+    let (converted, seconds) = convert_with_progress(paths, out, config, ctx)?;
+    let report = &converted.manifest.report;
+    if converted.groups_made == 0 {
+        log::info!("shards: {} is up to date: positions={} games={}", out.display(), report.positions, report.games_accepted);
         return Ok(());
     }
-    let (manifest, seconds) = convert_with_progress(paths, out, config, ctx)?;
-    let report = &manifest.report;
     log::info!(
-        "shards: {} positions={} games={} refused={} seconds={seconds:.1}",
+        "shards: {} groups_made={} groups_kept={} positions={} games={} refused={} seconds={seconds:.1}",
         out.display(),
+        converted.groups_made,
+        converted.groups_kept,
         report.positions,
         report.games_accepted,
         report.games_refused
@@ -142,34 +176,39 @@ pub(super) fn refresh(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx
     Ok(())
 }
 
-fn convert_with_progress(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<(Manifest, f64)> {
+fn convert_with_progress(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<(Converted, f64)> {
     let job = Conversion { paths, out, config, ram_budget_bytes: ctx.profile.ram_budget_bytes(), stop: &ctx.stop };
     let mut progress = Progress::new("convert");
-    let manifest = convert(&job, &mut |p| {
+    let converted = convert(&job, &mut |p| {
         progress.show(p.bytes_done, p.bytes_total, &[("games", p.games), ("positions", p.positions)]);
     })?;
-    Ok((manifest, progress.finish()))
+    Ok((converted, progress.finish()))
 }
 
-fn summary(args: &ConvertArgs, manifest: &Manifest, seconds: f64) -> Result<()> {
-    let report = &manifest.report;
-    let bytes: u64 = manifest.shards.iter().map(|shard| shard.bytes).sum();
+fn summary(out: &Path, converted: &Converted, seconds: f64) -> Result<()> {
+    let report = &converted.manifest.report;
+    let bytes: u64 = converted.manifest.shards.iter().map(|shard| shard.bytes).sum();
     outln!(
         "{}: {} positions of {} games, {:.1} MB, in {seconds:.1} s ({:.0} positions/s)",
-        args.out.display(),
+        out.display(),
         report.positions,
         report.games_accepted,
         bytes as f64 / 1e6,
         report.positions as f64 / seconds.max(1e-9)
     )?;
-    for (size, count) in &report.sizes {
-        outln!("  {size}: {} games, {} positions", count.games, count.positions)?;
+    match (converted.groups_made, converted.groups_kept) {
+        (_, 0) => {}
+        (0, _) => outln!("  up to date: nothing was converted")?,
+        (made, kept) => outln!("  {made} groups of files converted, {kept} did not change")?,
     }
     account(report)
 }
 
 /// What became of all games, by kind.
 fn account(report: &Report) -> Result<()> {
+    for (size, count) in &report.sizes {
+        outln!("  {size}: {} games, {} positions", count.games, count.positions)?;
+    }
     let block = |name: &str, n: u64, kinds: &BTreeMap<String, u64>| -> Result<()> {
         if n > 0 || !kinds.is_empty() {
             outln!("  {name}: {n}")?;

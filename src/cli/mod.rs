@@ -8,6 +8,7 @@ mod out;
 mod progress;
 
 mod analysis;
+mod bench;
 mod convert;
 mod evaluator;
 mod gtp;
@@ -30,6 +31,7 @@ commands! {
     Play(play::PlayArgs) = play::run,
     Analysis(analysis::AnalysisArgs) = analysis::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
+    Bench(bench::BenchArgs) = bench::run,
 }
 
 use crate::base::signal::Stop;

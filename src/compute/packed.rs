@@ -150,14 +150,25 @@ impl PackedRow {
         }
     }
 
-    /// Sets the bits of row `y` in one of the [`plane`]s: bit `x` is the cell in column `x`.
-    pub fn set_bits(&mut self, plane: usize, y: usize, bits: u32) {
-        let at = y * self.len();
-        // 19 bits that begin anywhere in a byte fit in four bytes.
-        let from = HEADER_BYTES + plane * plane_words(self.len()) * 4 + at / 8;
-        let four = &mut self.bytes[from..from + 4];
-        let there = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-        four.copy_from_slice(&(there | bits << (at % 8)).to_le_bytes());
+    /// Writes one of the [`plane`]s from its first cell on: `runs` of `n_bits` cells each, at most 64, the first lowest.
+    /// Cells after the last run keep what they hold, but for those of its word.
+    pub fn set_plane(&mut self, plane: usize, n_bits: usize, runs: impl Iterator<Item = u64>) {
+        let plane_bytes = plane_words(self.len()) * 4;
+        let bytes = &mut self.bytes[HEADER_BYTES + plane * plane_bytes..][..plane_bytes];
+        // Bits that are not written yet, the lowest `n_held` of `held`.
+        let (mut held, mut n_held, mut at) = (0u128, 0, 0);
+        for run in runs {
+            held |= u128::from(run) << n_held;
+            n_held += n_bits;
+            if n_held >= 64 && at + 8 <= plane_bytes {
+                bytes[at..at + 8].copy_from_slice(&(held as u64).to_le_bytes());
+                at += 8;
+                held >>= 64;
+                n_held -= 64;
+            }
+        }
+        let n_last = (plane_bytes - at).min(n_held.div_ceil(32) * 4);
+        bytes[at..at + n_last].copy_from_slice(&held.to_le_bytes()[..n_last]);
     }
 
     /// Sets the bit of a cell in one of the [`plane`]s.

@@ -1,27 +1,28 @@
-//! The conversion: one reader, many replayers, one writer.
+//! The conversion: which groups of sources are made, and what becomes of them.
 
-use super::config::{ConvertConfig, Variations};
-use super::duplicate::Seen;
-use super::scribe::Scribe;
-use super::source::{Files, Found, Item as SourceItem, Reader, Survey, survey};
-use super::tally::{Tally, file_refusal, kind_of};
-use super::worker::{Judged, Worker};
-use crate::base::limits::SGF_FILE_BYTES_MAX;
+use super::config::ConvertConfig;
+use super::groups::{PlannedGroup, Survey, survey};
+use super::known::Known;
+use super::listing::{Listing, ListingReader};
+use super::part::{Numbering, PartLine};
+use super::pipeline::Pipeline;
+use super::plan::{Make, Plan};
+use super::scribe::{Output, Scribe};
+use crate::base::error::Fault;
+use crate::base::fs::{WholeFile, create_dir};
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
-use crate::sgf::{self, GameRecord};
-use crate::shard::{DatasetWriter, Manifest, Refusal};
-use std::ops::ControlFlow;
+use crate::shard::{
+    Completeness, Dataset, DatasetWriter, Group, GroupEntry, LEDGER_NAME, Manifest, Report, Unfinished, open_ledger,
+};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
 /// What to convert, where to, and in which bounds.
 pub struct Conversion<'a> {
     /// Files and folders of records, and archives of them.
     pub paths: &'a [PathBuf],
-    /// Folder of the shards: new, empty, or older shards to be replaced.
+    /// Folder of the shards: new, empty, or older shards to be brought up to date.
     pub out: &'a Path,
     /// Threads, queues, which games.
     pub config: &'a ConvertConfig,
@@ -46,271 +47,255 @@ pub struct Progress {
     pub positions: u64,
 }
 
-/// Converts; `tick` gets the progress after each game. Gives the manifest of the finished data set.
+/// A data set that is up to date.
+#[derive(Debug)]
+pub struct Converted {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Groups of sources that were converted by this run.
+    pub groups_made: usize,
+    /// Groups whose shards were there and were left untouched.
+    pub groups_kept: usize,
+}
+
+/// Converts what changed since the last time; `tick` gets the progress after each game. The folder then holds what a
+/// conversion of all sources into a new folder would give, byte for byte.
 ///
 /// # Errors
 /// Paths that are not there, an output folder that holds something else, no usable game at all, a full disk,
 /// [`Error::stopped`]. Broken records are no errors: they are counted and told in the manifest.
-pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Manifest> {
+pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Converted> {
+    DatasetWriter::check_folder(job.out)?;
+    let survey = surveyed(job, None)?;
+    if let Some(manifest) = current(job.out, &survey) {
+        DatasetWriter::tidy(job.out, &manifest);
+        let mut progress = Progress::default();
+        progress.add(&manifest.report);
+        tick(progress);
+        return Ok(Converted { groups_made: 0, groups_kept: manifest.groups.len(), manifest });
+    }
     let mut writer = DatasetWriter::create(job.out)?;
-    let survey = survey(job.paths, job.out, job.config)?;
+    let mut listing = Listing::create(job.out)?;
+    // Once more, so that what is written down is what is read.
+    let survey = surveyed(job, Some(&mut listing))?;
+    let plan = Plan::new(job.config, job.ram_budget_bytes, &survey.needs, Make::Shards)?;
+    let mut making = Making::new(job, &plan, &survey, &mut writer, tick);
+    let made = making.run(listing.finish()?);
+    let groups_made = making.n_made;
+    let entries = made.inspect_err(|e| {
+        if e.fault() == Fault::Stopped {
+            writer.on_drop(Unfinished::Keep);
+        }
+    })?;
+    let manifest = finish(job, survey, writer, entries)?;
+    let groups_kept = manifest.groups.len() - groups_made.min(manifest.groups.len());
+    Ok(Converted { groups_made, groups_kept, manifest })
+}
+
+/// Does everything but shards: reads, repairs, filters, replays and knows again each game, and tells what would become of
+/// it. Where `job.out` is a folder, the ledger is written there, and nothing else; an empty path asks for none.
+///
+/// Planes are not made, and the last position is not counted: positions whose labels depend on that count as unknown.
+///
+/// # Errors
+/// As [`convert`]. A folder that holds more than the ledger of an earlier dry run is refused.
+pub fn dry_run(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Report> {
+    let mut ledger = match job.out.as_os_str().is_empty() {
+        true => None,
+        false => Some(ledger_alone(job.out)?),
+    };
+    let beside = if ledger.is_some() { job.out.to_path_buf() } else { std::env::temp_dir() };
+    let mut listing = Listing::create(&beside)?;
+    let survey = surveyed(job, Some(&mut listing))?;
+    let plan = Plan::new(job.config, job.ram_budget_bytes, &survey.needs, Make::Account)?;
+    plan.say(&survey.source, "", survey.source.bytes);
+    let known = Known::new(job.config.duplicates);
+    let groups: Vec<(usize, PlannedGroup)> = survey.groups.iter().copied().enumerate().collect();
+    let mut scribe = Scribe::new(Output::Account(Numbering::new(job.config.duplicates), ledger.as_mut()), &known);
+    let pipeline = Pipeline { config: job.config, plan: &plan, make: Make::Account, spool_dir: &beside, stop: job.stop };
+    let bytes_total = survey.source.bytes;
+    pipeline.run(&groups, &mut listing.finish()?, &known, &mut scribe, &mut |scribe, written| {
+        if job.stop.requested() {
+            return Err(Error::stopped("dry run", "stopped"));
+        }
+        let mut progress = Progress { bytes_total, bytes_done: written.bytes_done, ..Progress::default() };
+        progress.add(&scribe.tally.report);
+        tick(progress);
+        Ok(())
+    })?;
+    let mut report = scribe.into_report();
+    report.files_skipped += survey.source.n_others;
+    ledger.map_or(Ok(()), WholeFile::commit)?;
+    Ok(report)
+}
+
+/// The ledger in a folder that holds nothing else.
+fn ledger_alone(dir: &Path) -> Result<WholeFile> {
+    create_dir(dir)?;
+    for entry in std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))? {
+        let name = entry.map_err(|e| Error::io(dir, &e))?.file_name();
+        if name != LEDGER_NAME {
+            let what = format!("holds {:?}: a dry run will not write its ledger beside it", name.to_string_lossy());
+            return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out, or no --out"));
+        }
+    }
+    WholeFile::create(&dir.join(LEDGER_NAME))
+}
+
+fn surveyed(job: &Conversion, listing: Option<&mut Listing>) -> Result<Survey> {
+    let survey = survey(job.paths, job.out, job.config, listing)?;
     if survey.source.n_files == 0 {
         let places: Vec<String> = job.paths.iter().map(|path| path.display().to_string()).collect();
         return Err(Error::new(places.join(", "), "no game records (.sgf)").hint("a folder with .sgf files in it or below"));
     }
-    let plan = Plan::new(job, &survey)?;
-    log::info!(
-        "convert: {} files, {:.1} MB; {} workers, {} games queued each, about {} MB of memory",
-        survey.source.n_files,
-        survey.source.bytes as f64 / 1e6,
-        plan.workers,
-        plan.queue_games,
-        plan.bytes >> 20
-    );
-    let tally = run(job, &plan, &survey, &mut writer, tick)?;
-    if tally.report.games_accepted == 0 {
-        let reasons = tally.report.refused_by_reason.iter().map(|(reason, n)| format!("{n} {reason}"));
-        let reasons = reasons.collect::<Vec<_>>().join(", ");
-        let what = format!("no usable game in {} files; refused: {reasons}", tally.report.files);
+    Ok(survey)
+}
+
+/// The manifest of `out` if its files are there and are of just these sources.
+fn current(out: &Path, survey: &Survey) -> Option<Manifest> {
+    let dataset = Dataset::open(out).ok()?;
+    let manifest = dataset.manifest();
+    let whole = |entry: &GroupEntry| {
+        entry.completeness == Completeness::Whole && Group::read(out, &entry.file).is_ok_and(|group| group.is_there(out))
+    };
+    let same = manifest.source == survey.source && open_ledger(out).is_ok();
+    (same && manifest.groups.iter().all(whole)).then(|| manifest.clone())
+}
+
+/// Numbers the lines of all groups, sums their counts, and completes the data set.
+fn finish(job: &Conversion, survey: Survey, mut writer: DatasetWriter, entries: Vec<GroupEntry>) -> Result<Manifest> {
+    let mut report = Report { files_skipped: survey.source.n_others, ..Report::default() };
+    let (mut numbering, mut line) = (Numbering::new(job.config.duplicates), PartLine::default());
+    for entry in &entries {
+        let group = Group::read(job.out, &entry.file)?;
+        let part = group.open_ledger(job.out)?;
+        let path = part.path().to_path_buf();
+        let mut part = BufReader::with_capacity(PART_BUFFER_BYTES, part);
+        while line.read(&mut part).map_err(|e| Error::io(&path, &e))? {
+            writer.push_ledger(numbering.number(&line)?)?;
+        }
+        report.add(group.report);
+        if job.stop.requested() {
+            writer.on_drop(Unfinished::Keep);
+            return Err(stopped(job));
+        }
+    }
+    report.games_duplicate += numbering.n_duplicate;
+    report.games_shared_opening += numbering.n_shared_opening;
+    if report.games_accepted == 0 {
+        let reasons = report.refused_by_reason.iter().chain(&report.filtered_by_reason);
+        let reasons = reasons.map(|(reason, n)| format!("{n} {reason}")).collect::<Vec<_>>().join(", ");
+        let what = format!("no usable game in {} files; refused: {reasons}", report.files);
         return Err(Error::new(job.out.display(), what).hint("-v, which tells each refusal"));
     }
-    writer.finish(survey.source, tally.report)
+    writer.finish(survey.source, report, entries)
 }
 
-/// Whether `out` holds shards of just these records, so that there is nothing to convert.
-///
-/// # Errors
-/// Paths that are not there.
-pub fn is_current(paths: &[PathBuf], out: &Path, config: &ConvertConfig) -> Result<bool> {
-    let source = survey(paths, out, config)?.source;
-    Ok(Manifest::read(out).is_ok_and(|manifest| manifest.source == source))
+/// Bytes of a part read at once.
+const PART_BUFFER_BYTES: usize = 1 << 16;
+
+fn stopped(job: &Conversion) -> Error {
+    Error::stopped(job.out.display(), "stopped; what was there is there, the next run goes on")
 }
 
-/// What a run will use.
-struct Plan {
-    workers: usize,
-    queue_games: usize,
-    bytes: u64,
+/// A conversion at work: which groups are done, which games are known.
+struct Making<'a> {
+    job: &'a Conversion<'a>,
+    plan: &'a Plan,
+    survey: &'a Survey,
+    writer: &'a mut DatasetWriter,
+    tick: &'a mut dyn FnMut(Progress),
+    known: Known,
+    /// The group files that stand, by group.
+    entries: Vec<Option<GroupEntry>>,
+    progress: Progress,
+    n_made: usize,
 }
 
-/// Memory of a run without games in it: program, board tables, write buffers, block tables.
-const BASE_BYTES: u64 = 12 << 20;
-/// Memory of a long 19x19 game in flight: 300 positions of 640 bytes and its record.
-const GAME_BYTES: u64 = 200 << 10;
-/// Memory of a file being parsed, by its size: its bytes, and the tree of one game at a time (measured 1.1 for a
-/// collection of 29,010 games in 46 MB; a file that is one game with long variations needs more).
-const FILE_FACTOR: u64 = 2;
+impl<'a> Making<'a> {
+    /// Finds the groups that are there already.
+    fn new(
+        job: &'a Conversion<'a>,
+        plan: &'a Plan,
+        survey: &'a Survey,
+        writer: &'a mut DatasetWriter,
+        tick: &'a mut dyn FnMut(Progress),
+    ) -> Making<'a> {
+        let mut there = writer.finished_groups();
+        let entries: Vec<_> = survey.groups.iter().map(|planned| there.remove(&planned.key.to_string())).collect();
+        let missing = survey.groups.iter().zip(&entries).filter(|(_, entry)| entry.is_none());
+        let progress = Progress { bytes_total: missing.map(|(planned, _)| planned.bytes).sum(), ..Progress::default() };
+        let n_there = entries.iter().flatten().count();
+        let groups = format!(" in {} groups, {n_there} of them done", entries.len());
+        plan.say(&survey.source, &groups, progress.bytes_total);
+        let known = Known::new(job.config.duplicates);
+        Making { job, plan, survey, writer, tick, known, entries, progress, n_made: 0 }
+    }
 
-impl Plan {
-    /// The asked-for workers and queue, or shorter queues and then fewer workers where memory is short.
-    fn new(job: &Conversion, survey: &Survey) -> Result<Plan> {
-        let (mut workers, mut queue_games) = (job.config.workers.max(1), job.config.queue_games.max(1));
-        let fixed = BASE_BYTES + survey.bytes_max.min(SGF_FILE_BYTES_MAX) * FILE_FACTOR + survey.archive_bytes;
-        let bytes = |workers: usize, queue: usize| fixed + (workers * (2 * queue + 1)) as u64 * GAME_BYTES;
-        while bytes(workers, queue_games) > job.ram_budget_bytes {
-            match (queue_games, workers) {
-                (2.., _) => queue_games /= 2,
-                (_, 2..) => workers -= 1,
-                _ => {
-                    let what = format!("needs {} MB of memory", bytes(1, 1) >> 20);
-                    let what = format!("{what}, the profile allows {} MB", job.ram_budget_bytes >> 20);
-                    return Err(Error::new("convert", what).hint("splitting the largest file, or a profile with more memory"));
-                }
+    /// Keeps and makes groups in the order of their sources: so each is looked at with just the games known that come before
+    /// it, and ends as it would in a new folder.
+    fn run(&mut self, mut listing: ListingReader) -> Result<Vec<GroupEntry>> {
+        (self.tick)(self.progress);
+        let mut idx = 0;
+        while idx < self.entries.len() {
+            if self.keeps(idx)? {
+                idx += 1;
+                continue;
             }
+            let n_missing = self.entries[idx..].iter().take_while(|entry| entry.is_none()).count();
+            self.make(idx..idx + n_missing, &mut listing)?;
+            idx += n_missing;
         }
-        Ok(Plan { workers, queue_games, bytes: bytes(workers, queue_games) })
+        Ok(self.entries.iter().flatten().cloned().collect())
     }
-}
 
-/// A game or a failure on its way, in the order of the files.
-struct Item<T> {
-    /// Bytes of records before it, about.
-    bytes_done: u64,
-    what: T,
-}
-
-/// What the reader finds.
-enum Read {
-    /// A record and its file.
-    Game(Arc<str>, Box<GameRecord>),
-    /// Kind, to be counted, and the whole story.
-    BadGame(&'static str, Refusal),
-    BadFile(&'static str, Refusal),
-}
-
-/// What the writer gets.
-pub(super) enum Done {
-    Judged(Judged),
-    BadGame(&'static str, Refusal),
-    BadFile(&'static str, Refusal),
-}
-
-/// Reads, replays and writes. Item `i` goes through worker `i % n` both ways, over queues of fixed length: so the
-/// writer meets the items in their order without a buffer to sort them.
-fn run(
-    job: &Conversion,
-    plan: &Plan,
-    survey: &Survey,
-    writer: &mut DatasetWriter,
-    tick: &mut dyn FnMut(Progress),
-) -> Result<Tally> {
-    let files = Files::new(job.paths, job.out)?;
-    let seen = Seen::default();
-    thread::scope(|scope| {
-        let seen = &seen;
-        let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
-        for _ in 0..plan.workers {
-            let (to, jobs) = sync_channel(plan.queue_games);
-            let (results, from) = sync_channel(plan.queue_games);
-            scope.spawn(move || work(Worker::new(job.config, seen), jobs, results));
-            to_workers.push(to);
-            from_workers.push(from);
+    /// Whether the group is there and may stay as it is; if not it is missing.
+    fn keeps(&mut self, idx: usize) -> Result<bool> {
+        let Some(entry) = &self.entries[idx] else { return Ok(false) };
+        if self.job.stop.requested() {
+            return Err(stopped(self.job));
         }
-        let variations = job.config.variations;
-        let reader = scope.spawn(move || {
-            // Shards take a hundred times the room of their records: where they go is room for a temporary file.
-            let beside = job.out.parent().filter(|dir| dir.is_dir()).unwrap_or(Path::new("."));
-            read(files, variations, &Reader::new(&job.config.archive, beside.to_path_buf(), job.stop), &to_workers)
-        });
-        let mut scribe = Scribe::new(writer, seen, job.config.duplicates);
-        let written = write(job, survey, from_workers, &mut scribe, tick);
-        let mut tally = scribe.tally;
-        // Either all came through, or the queues are closed and everybody ends.
-        let (n_files, n_skipped) = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        written?;
-        (tally.report.files, tally.report.files_skipped) = (n_files, n_skipped);
-        Ok(tally)
-    })
-}
+        let group = Group::read(self.job.out, &entry.file)?;
+        let keeps = self.known.agrees(idx as u32, &group, self.job.out)?;
+        if keeps {
+            self.progress.add(&group.report);
+            (self.tick)(self.progress);
+        } else {
+            self.entries[idx] = None;
+            self.progress.bytes_total += self.survey.groups[idx].bytes;
+        }
+        Ok(keeps)
+    }
 
-/// Feeds the workers in turn; gives the numbers of files read and left alone.
-fn read(files: Files, variations: Variations, reader: &Reader, to_workers: &[SyncSender<Item<Read>>]) -> (u64, u64) {
-    let (mut n_files, mut n_skipped, mut bytes_done) = (0, 0, 0);
-    let mut turn = (0..to_workers.len()).cycle();
-    // Breaks when nobody listens any more.
-    let mut send = |item| match turn.next().is_some_and(|i| to_workers[i].send(item).is_ok()) {
-        true => ControlFlow::Continue(()),
-        false => ControlFlow::Break(()),
-    };
-    let mut take = |item: SourceItem| match item {
-        SourceItem::NotRecords => {
-            n_skipped += 1;
-            ControlFlow::Continue(())
-        }
-        SourceItem::Refused { origin, kind, reason } => {
-            n_files += u64::from(kind != UNREADABLE_FOLDER);
-            send(Item { bytes_done, what: Read::BadFile(kind, file_refusal(origin, reason)) })
-        }
-        SourceItem::Records { origin, bytes, source_bytes } => {
-            n_files += 1;
-            let sent = read_games(&origin.into(), &bytes, variations, |done_share, what| {
-                send(Item { bytes_done: bytes_done + (source_bytes as f64 * done_share) as u64, what })
-            });
-            bytes_done += source_bytes;
-            sent
-        }
-    };
-    for found in files {
-        let taken = match found {
-            Found::File(entry) => reader.read(&entry, &mut take),
-            Found::Other => take(SourceItem::NotRecords),
-            Found::Unreadable(path, reason) => {
-                let kind = if path.is_dir() { UNREADABLE_FOLDER } else { "unreadable file" };
-                take(SourceItem::Refused { origin: path.display().to_string(), kind, reason })
+    fn make(&mut self, idxs: std::ops::Range<usize>, listing: &mut ListingReader) -> Result<()> {
+        let Making { job, plan, survey, known, entries, progress, n_made, .. } = self;
+        let groups: Vec<(usize, PlannedGroup)> = idxs.map(|idx| (idx, survey.groups[idx])).collect();
+        let mut scribe = Scribe::new(Output::Shards(self.writer), known);
+        let pipeline = Pipeline { config: job.config, plan, make: Make::Shards, spool_dir: job.out, stop: job.stop };
+        // Before these groups, and with those of them that are complete.
+        let (start, mut done) = (*progress, *progress);
+        pipeline.run(&groups, listing, known, &mut scribe, &mut |scribe, written| {
+            if job.stop.requested() {
+                return Err(stopped(job));
             }
-        };
-        if taken.is_break() {
-            break;
-        }
-    }
-    (n_files, n_skipped)
-}
-
-/// The kind of refusal that concerns no file.
-const UNREADABLE_FOLDER: &str = "unreadable folder";
-
-/// Sends the games of one file, each with the share of the file before it.
-fn read_games(
-    file: &Arc<str>,
-    bytes: &[u8],
-    variations: Variations,
-    mut send: impl FnMut(f64, Read) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    // The line of a game tells how far a large collection is.
-    let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as f64;
-    for game in records(bytes, variations) {
-        let (line, what) = match game {
-            Ok(record) => (record.line, Read::Game(Arc::clone(file), Box::new(record))),
-            Err(error) => (error.line, bad_game(file, &error)),
-        };
-        send((f64::from(line.saturating_sub(1)) / n_lines).min(1.0), what)?;
-    }
-    ControlFlow::Continue(())
-}
-
-/// The lines of games that are asked for.
-fn records(
-    bytes: &[u8],
-    variations: Variations,
-) -> Box<dyn Iterator<Item = std::result::Result<GameRecord, sgf::GameError>> + '_> {
-    match variations {
-        Variations::Main => Box::new(sgf::games(bytes)),
-        Variations::All => Box::new(sgf::lines(bytes)),
+            if let Some((idx, completeness)) = written.ended {
+                done.add(&scribe.tally.report);
+                entries[idx] = scribe.end_group(survey.groups[idx].key.to_string(), completeness)?;
+                *n_made += 1;
+            }
+            *progress = done;
+            progress.add(&scribe.tally.report);
+            progress.bytes_done = start.bytes_done + written.bytes_done;
+            (self.tick)(*progress);
+            Ok(())
+        })
     }
 }
 
-fn bad_game(file: &str, error: &sgf::GameError) -> Read {
-    let refusal = Refusal {
-        file: file.to_string(),
-        game: error.game_idx.into(),
-        line: error.line.into(),
-        column: error.column.into(),
-        reason: error.reason.to_string(),
-    };
-    let kind = kind_of(&error.reason);
-    match error.reason {
-        sgf::Reason::EmptyFile | sgf::Reason::NoGame(_) | sgf::Reason::TooLarge => Read::BadFile(kind, refusal),
-        _ => Read::BadGame(kind, refusal),
+impl Progress {
+    fn add(&mut self, report: &Report) {
+        self.games += report.games_accepted;
+        self.refused += report.games_refused;
+        self.positions += report.positions;
     }
-}
-
-/// Replays and encodes until the reader or the writer is gone.
-fn work(mut worker: Worker, jobs: Receiver<Item<Read>>, results: SyncSender<Item<Done>>) {
-    for Item { bytes_done, what } in jobs {
-        let what = match what {
-            Read::Game(file, record) => Done::Judged(worker.judge(&file, *record)),
-            Read::BadGame(kind, refusal) => Done::BadGame(kind, refusal),
-            Read::BadFile(kind, refusal) => Done::BadFile(kind, refusal),
-        };
-        if results.send(Item { bytes_done, what }).is_err() {
-            return;
-        }
-    }
-}
-
-/// Writes in the order of reading.
-fn write(
-    job: &Conversion,
-    survey: &Survey,
-    from_workers: Vec<Receiver<Item<Done>>>,
-    scribe: &mut Scribe,
-    tick: &mut dyn FnMut(Progress),
-) -> Result<()> {
-    for from in from_workers.iter().cycle() {
-        if job.stop.requested() {
-            return Err(Error::stopped(job.out.display(), "stopped; nothing was changed there"));
-        }
-        // The worker whose turn it is has nothing more: neither have the others.
-        let Ok(item) = from.recv() else { break };
-        scribe.write(item.what)?;
-        let report = &scribe.tally.report;
-        tick(Progress {
-            bytes_done: item.bytes_done,
-            bytes_total: survey.source.bytes,
-            games: report.games_accepted,
-            refused: report.games_refused,
-            positions: report.positions,
-        });
-    }
-    Ok(())
 }

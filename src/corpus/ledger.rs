@@ -4,9 +4,8 @@ use super::filter::rank_of;
 use super::repair::Repairs;
 use crate::base::{Error, Result};
 use crate::sgf::GameRecord;
-use crate::shard::{GameHash, LEDGER_NAME, Refusal};
+use crate::shard::{CheckedFile, GameHash, Refusal, open_ledger};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -157,18 +156,17 @@ const LINE_BYTES_MAX: u64 = 1 << 16;
 /// Reads the ledger in the data set `dir`, line by line.
 ///
 /// # Errors
-/// No ledger there; for each line, one that is none of ours.
+/// No ledger there; for each line, one that is none of ours; after the last, a ledger that is not of these shards.
 pub fn read(dir: &Path) -> Result<Lines> {
-    let path = dir.join(LEDGER_NAME);
-    let file =
-        File::open(&path).map_err(|e| Error::io(&path, &e).hint(format!("edgezero convert GAMES --out {}", dir.display())))?;
+    let file = open_ledger(dir)?;
+    let path = file.path().to_path_buf();
     Ok(Lines { path, file: BufReader::with_capacity(1 << 16, file), n_lines: 0, text: Vec::new() })
 }
 
 /// The lines of a ledger, in order.
 pub struct Lines {
     path: PathBuf,
-    file: BufReader<File>,
+    file: BufReader<CheckedFile>,
     n_lines: u64,
     text: Vec<u8>,
 }

@@ -62,13 +62,26 @@ impl GameOutcome {
 ///
 /// What `trust` leaves in doubt is not told: a result in points only where that count agrees, or nothing at all.
 pub(super) fn outcome_of(record: &GameRecord, end: &Game, trust: Trust) -> GameOutcome {
+    let told = told_of(record, end.white_bonus(), trust);
+    let areas = told.score_white.and_then(|score| final_areas(end, score)).map(|owners| planes(&owners, end));
+    if trust == Trust::IfCounted && areas.is_none() { uncounted(told) } else { GameOutcome { areas, ..told } }
+}
+
+/// The same without looking at the last position: areas, and what depends on our own count, are not told.
+pub(super) fn outcome_told(record: &GameRecord, komi: f32, trust: Trust) -> GameOutcome {
+    let told = told_of(record, komi, trust);
+    if trust == Trust::IfCounted { uncounted(told) } else { told }
+}
+
+/// What the record says. `white_bonus` bounds the score: komi and the like.
+fn told_of(record: &GameRecord, white_bonus: f32, trust: Trust) -> GameOutcome {
     let result = record.result;
     let label = label(result.winner, result.margin);
     if trust == Trust::Never {
         return GameOutcome { winner: None, score_white: None, areas: None, label };
     }
     let winner = if result.margin == Some(Margin::Forfeit) { None } else { result.winner };
-    let score_max = 2.0 * record.size.n_points() as f32 + end.white_bonus().abs();
+    let score_max = 2.0 * record.size.n_points() as f32 + white_bonus.abs();
     let score_white = match (winner, result.margin) {
         (Some(Winner::Draw), _) => Some(0.0),
         (Some(Winner::White), Some(Margin::Points(points))) => Some(points),
@@ -76,12 +89,13 @@ pub(super) fn outcome_of(record: &GameRecord, end: &Game, trust: Trust) -> GameO
         _ => None,
     };
     let score_white = score_white.filter(|score| score.abs() <= score_max);
-    let areas = score_white.and_then(|score| final_areas(end, score)).map(|owners| planes(&owners, end));
-    if trust == Trust::IfCounted && areas.is_none() {
-        let winner = winner.filter(|_| score_white.is_none_or(|score| score.abs() > DOUBT_POINTS));
-        return GameOutcome { winner, score_white: None, areas, label };
-    }
-    GameOutcome { winner, score_white, areas, label }
+    GameOutcome { winner, score_white, areas: None, label }
+}
+
+/// What is left of an outcome in doubt that our own count does not confirm.
+fn uncounted(told: GameOutcome) -> GameOutcome {
+    let winner = told.winner.filter(|_| told.score_white.is_none_or(|score| score.abs() > DOUBT_POINTS));
+    GameOutcome { winner, score_white: None, areas: None, ..told }
 }
 
 /// The areas at the end of a game that two passes ended and that was counted as `score_white`.
@@ -100,9 +114,18 @@ fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
     areas_without(end, &dead, score_white).or_else(|| {
         // The position is the seed, so the same game is judged the same way everywhere.
         let (mut fates, mut rng) = (Fates::default(), rng(board.hash(), 0));
+        let mut judged = vec![dead];
         PLAYOUTS.iter().find_map(|&n_playouts| {
             fates.play(board, n_playouts, &mut rng);
-            DEAD_SHARES.iter().find_map(|&share| areas_without(end, &fates.dead(board, share), score_white))
+            DEAD_SHARES.iter().find_map(|&share| {
+                let dead = fates.dead(board, share);
+                // Most judgements are the same again, and so is their count.
+                if judged.contains(&dead) {
+                    return None;
+                }
+                judged.push(dead);
+                areas_without(end, &dead, score_white)
+            })
         })
     })
 }

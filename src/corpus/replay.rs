@@ -4,15 +4,14 @@ use super::config::{ConvertConfig, Weight};
 use super::outcome::{GameOutcome, outcome_of};
 use super::policy::{Ruled, Trust};
 use super::repair::{IllegalPolicy, Repair, SuperkoPolicy};
-use crate::base::limits::GAME_MOVES_MAX;
+use super::walk::{ILLEGAL_MOVE, Referee, Walked, Walker};
+use crate::base::limits::{BOARD_LEN_MAX, GAME_MOVES_MAX};
 use crate::compute::packed::PackedRow;
 use crate::feature::Encoder;
-use crate::go::{Color, Game, Illegal, Move, Size};
+use crate::go::{Color, Game, Size};
 use crate::sgf::{GameRecord, Step};
 use crate::shard::layout::stride;
 use crate::shard::{Ending, Target, append_record, set_ending};
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// The positions of one game, ready for a shard.
 pub(super) struct GamePositions {
@@ -42,8 +41,8 @@ pub(super) struct Replayer {
     superko: SuperkoPolicy,
     illegal: IllegalPolicy,
     weight: Weight,
-    /// Positions of the game being replayed.
-    seen: HashSet<u64, BuildHasherDefault<Scattered>>,
+    walker: Walker,
+    referee: Referee,
 }
 
 impl Replayer {
@@ -53,7 +52,8 @@ impl Replayer {
             superko: config.repair.superko,
             illegal: config.repair.illegal,
             weight: config.weight,
-            seen: HashSet::default(),
+            walker: Walker::default(),
+            referee: Referee::new(Size::square(BOARD_LEN_MAX).expect("the largest board")),
         }
     }
 
@@ -62,59 +62,59 @@ impl Replayer {
     /// # Errors
     /// An illegal move or a repetition, where the policy refuses it; a set-up that no game can have.
     pub(super) fn positions(&mut self, record: &mut GameRecord, ruled: &mut Ruled) -> Result<GamePositions, Unfit> {
-        let n_moves = record.n_moves();
-        if n_moves > GAME_MOVES_MAX {
-            return Err(Unfit::of(record, "too many moves", format!("{n_moves} moves, at most {GAME_MOVES_MAX}")));
-        }
-        let mut game = Game::new(record.size, ruled.rules, ruled.komi);
-        let mut made = self.encode(record, &mut game, n_moves);
-        if let Some(unfit) = made.fault {
-            if self.illegal == IllegalPolicy::Refuse || !unfit.kind.starts_with(ILLEGAL_MOVE) {
-                return Err(unfit);
+        self.limit(record)?;
+        let (game, mut records) = loop {
+            let mut game = Game::new(record.size, ruled.rules, ruled.komi);
+            let (walked, records) = self.encode(record, &mut game);
+            if self.settle(record, ruled, walked)? == Settled::Whole {
+                break (game, records);
             }
-            // Once more without it: that is rare, and counts what is left right.
-            cut(record, made.n_played, Repair::Illegal, ruled);
-            return self.positions(record, ruled);
-        }
-        if let Some(number) = made.repeat {
-            match self.superko {
-                SuperkoPolicy::Keep => ruled.repairs.insert(Repair::Superko),
-                SuperkoPolicy::Cut => {
-                    cut(record, number - 1, Repair::Superko, ruled);
-                    return self.positions(record, ruled);
-                }
-                SuperkoPolicy::Refuse => {
-                    return Err(Unfit::of(record, "superko", format!("move {number} repeats a position")));
-                }
-            }
-        }
+        };
         let outcome = outcome_of(record, &game, ruled.trust);
         let endings = [Color::Black, Color::White].map(|color| Ending {
             value: outcome.value(color),
             score: outcome.score(color),
             ownership: outcome.ownership(color),
         });
-        set_ending(&mut made.records, record.size.len_max(), endings);
-        let n_positions = n_moves.saturating_sub(record.n_shared) as u64;
-        Ok(GamePositions { size: record.size, records: made.records, n_positions, outcome })
+        set_ending(&mut records, record.size.len_max(), endings);
+        let n_positions = record.n_moves().saturating_sub(record.n_shared) as u64;
+        Ok(GamePositions { size: record.size, records, n_positions, outcome })
+    }
+
+    /// Whether the record can be played, without its positions; the moves left of it. As in [`Replayer::positions`] what
+    /// the policy cuts is taken from the record.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn check(&mut self, record: &mut GameRecord, ruled: &mut Ruled) -> Result<usize, Unfit> {
+        self.limit(record)?;
+        loop {
+            self.referee.start(record.size, ruled.rules.suicide);
+            let walked = self.walker.walk(record, &mut self.referee, |_, _, _, _| ());
+            let n_moves = walked.n_played;
+            if self.settle(record, ruled, walked)? == Settled::Whole {
+                return Ok(n_moves);
+            }
+        }
+    }
+
+    fn limit(&self, record: &GameRecord) -> Result<(), Unfit> {
+        let n_moves = record.n_moves();
+        if n_moves > GAME_MOVES_MAX {
+            return Err(Unfit::of(record, "too many moves", format!("{n_moves} moves, at most {GAME_MOVES_MAX}")));
+        }
+        Ok(())
     }
 
     /// Plays the record on `game`; gives its positions without the ending, which is known only after them.
-    fn encode(&mut self, record: &GameRecord, game: &mut Game, n_moves: usize) -> Made {
+    fn encode(&mut self, record: &GameRecord, game: &mut Game) -> (Walked, Vec<u8>) {
         let len = record.size.len_max();
         let mut row = PackedRow::new(len);
-        let n_new = n_moves.saturating_sub(record.n_shared);
-        let mut made = Made { records: Vec::with_capacity(n_new * stride(len)), n_played: 0, repeat: None, fault: None };
+        let n_moves = record.n_moves();
+        let mut records = Vec::with_capacity(n_moves.saturating_sub(record.n_shared) * stride(len));
         let weight = weight_of(self.weight, record.size, n_moves);
-        let (seen, encoder, mut after_play) = (&mut self.seen, &mut self.encoder, false);
-        seen.clear();
-        let walked = walk(record, game, |game, ply, mv, reply| {
-            // A pass repeats the position, and means nothing by it.
-            if !seen.insert(game.board().hash()) && after_play && made.repeat.is_none() {
-                made.repeat = Some(ply);
-            }
-            after_play = mv != Move::Pass;
-            made.n_played = ply;
+        let encoder = &mut self.encoder;
+        let walked = self.walker.walk(record, game, |game, ply, mv, reply| {
             if ply < record.n_shared {
                 return;
             }
@@ -130,24 +130,41 @@ impl Replayer {
                 ownership: None,
                 weight,
             };
-            append_record(&mut made.records, row.bytes(), len, &target);
+            append_record(&mut records, row.bytes(), len, &target);
         });
-        if walked.is_ok() && after_play && !seen.insert(game.board().hash()) && made.repeat.is_none() {
-            made.repeat = Some(n_moves);
+        (walked, records)
+    }
+
+    /// What the policy makes of a walk that met something: an error, or the record cut before it, to be walked once more. That is
+    /// rare, and counts what is left right.
+    fn settle(&self, record: &mut GameRecord, ruled: &mut Ruled, walked: Walked) -> Result<Settled, Unfit> {
+        if let Some(unfit) = walked.fault {
+            if self.illegal == IllegalPolicy::Refuse || !unfit.kind.starts_with(ILLEGAL_MOVE) {
+                return Err(unfit);
+            }
+            cut(record, walked.n_played, Repair::Illegal, ruled);
+            return Ok(Settled::Cut);
         }
-        made.fault = walked.err();
-        made
+        let Some(number) = walked.repeat else { return Ok(Settled::Whole) };
+        match self.superko {
+            SuperkoPolicy::Keep => {
+                ruled.repairs.insert(Repair::Superko);
+                Ok(Settled::Whole)
+            }
+            SuperkoPolicy::Cut => {
+                cut(record, number - 1, Repair::Superko, ruled);
+                Ok(Settled::Cut)
+            }
+            SuperkoPolicy::Refuse => Err(Unfit::of(record, "superko", format!("move {number} repeats a position"))),
+        }
     }
 }
 
-/// What one replay gave.
-struct Made {
-    records: Vec<u8>,
-    /// Moves played before the last one that was tried.
-    n_played: usize,
-    /// Number of the first move, from 1, that brought an earlier position back.
-    repeat: Option<usize>,
-    fault: Option<Unfit>,
+/// Whether a record stands as it was walked.
+#[derive(PartialEq)]
+enum Settled {
+    Whole,
+    Cut,
 }
 
 /// Takes all moves after the first `n_moves` from the record: what came of them is not the outcome of this game.
@@ -169,75 +186,6 @@ fn weight_of(weight: Weight, size: Size, n_moves: usize) -> f32 {
     match weight {
         Weight::Position => 1.0,
         Weight::Game => (MOVES_A_POINT * size.n_points() as f32 / n_moves.max(1) as f32).clamp(*WEIGHTS.start(), *WEIGHTS.end()),
-    }
-}
-
-/// Kind of every refusal for a move that no rules allow.
-const ILLEGAL_MOVE: &str = "illegal move";
-
-/// Board hashes are scattered already.
-#[derive(Default)]
-pub(super) struct Scattered(u64);
-
-impl Hasher for Scattered {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.0 = self.0.rotate_left(8) ^ u64::from(byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-/// Plays the record on `game`; `visit` sees every position before its move is checked: ply from 0, the move, the one after.
-fn walk<F>(record: &GameRecord, game: &mut Game, mut visit: F) -> Result<(), Unfit>
-where
-    F: FnMut(&Game, usize, Move, Option<Move>),
-{
-    let mut ply = 0;
-    let mut steps = record.steps.iter().enumerate().peekable();
-    while let Some((i, step)) = steps.next() {
-        match *step {
-            Step::Setup { point, stone } => {
-                // One set-up for all stones that stand together: each would forget the history anew.
-                let mut stones = vec![(point, stone)];
-                while let Some((_, &Step::Setup { point, stone })) = steps.next_if(|(_, s)| matches!(s, Step::Setup { .. })) {
-                    stones.push((point, stone));
-                }
-                game.set_stones(stones);
-                if game.board().chain_without_liberty().is_some() {
-                    let reason = format!("after move {ply}: the set-up leaves stones without a liberty");
-                    return Err(Unfit::of(record, "set-up without liberty", reason));
-                }
-            }
-            Step::ToMove(color) => game.set_to_move(color),
-            Step::Move { color, mv, line, column } => {
-                // Out of turn the board forgets the ko, but a record that retakes it then is still wrong.
-                let ko = game.board().ko().filter(|_| color != game.to_move());
-                game.set_to_move(color);
-                visit(game, ply, mv, reply(color, &record.steps[i + 1..]));
-                // A game may repeat a position that superko forbids: servers let it pass, and so did the players.
-                let played = if ko.is_some() && ko == mv.point() { Err(Illegal::Ko) } else { game.play_record(color, mv) };
-                if let Err(illegal) = played {
-                    let reason = format!("move {}: {} {}: {illegal}", ply + 1, color.letter(), mv.gtp(record.size));
-                    return Err(Unfit { kind: format!("{ILLEGAL_MOVE}: {illegal}"), reason, line, column });
-                }
-                ply += 1;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The other colour's next move, if no set-up comes between.
-fn reply(color: Color, steps: &[Step]) -> Option<Move> {
-    match steps.first() {
-        Some(&Step::Move { color: next, mv, .. }) if next != color => Some(mv),
-        _ => None,
     }
 }
 

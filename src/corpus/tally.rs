@@ -4,10 +4,8 @@ use super::repair::Repairs;
 use super::replay::GamePositions;
 use crate::go::Color;
 use crate::sgf::Reason;
-use crate::shard::{Refusal, Report, SizeCount};
+use crate::shard::{REFUSALS_MAX, Refusal, Report, SizeCount};
 
-/// Refusals told one by one in the manifest; all of them are counted.
-const REFUSALS_MAX: usize = 1000;
 /// Longest text of a file name or reason kept, in bytes.
 const TEXT_BYTES_MAX: usize = 500;
 

@@ -1,12 +1,15 @@
 //! One game from its record to what the writer gets: policy, replay, identity, positions.
 
 use super::config::ConvertConfig;
-use super::duplicate::{Identifier, Identity, Seen};
+use super::duplicate::{Identifier, Identity};
+use super::filter;
+use super::known::Known;
 use super::ledger::{LedgerLine, Verdict};
+use super::outcome::outcome_told;
+use super::plan::Make;
 use super::policy::{Decision, Policy, Ruled};
 use super::repair::Repairs;
 use super::replay::{GamePositions, Replayer, Unfit};
-use super::{Duplicates, filter};
 use crate::sgf::GameRecord;
 use crate::shard::Refusal;
 
@@ -44,20 +47,20 @@ pub(super) struct Worker<'a> {
     policy: Policy,
     replayer: Replayer,
     identifier: Identifier,
-    duplicates: Duplicates,
     min_moves: usize,
-    seen: &'a Seen,
+    make: Make,
+    known: &'a Known,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(config: &ConvertConfig, seen: &'a Seen) -> Worker<'a> {
+    pub(super) fn new(config: &ConvertConfig, make: Make, known: &'a Known) -> Worker<'a> {
         Worker {
             policy: Policy { repair: config.repair.clone(), filter: filter::Filter::new(&config.filter, config.min_moves) },
             replayer: Replayer::new(config),
             identifier: Identifier::new(config.shared_moves),
-            duplicates: config.duplicates,
             min_moves: config.min_moves.max(1),
-            seen,
+            make,
+            known,
         }
     }
 
@@ -83,7 +86,7 @@ impl<'a> Worker<'a> {
             return Judged::Filtered(Box::new(line.left_out(Verdict::Filtered, "sample", "")));
         }
         // What the writer has noted came earlier; what it has not noted yet it will see itself.
-        if self.duplicates == Duplicates::Drop && self.seen.line(identity.game).is_some() {
+        if self.known.group(identity.game).is_some() {
             return Judged::Twin(line, identity);
         }
         let replayed = self.replay(file, &mut record, &mut ruled, identity);
@@ -98,7 +101,16 @@ impl<'a> Worker<'a> {
         identity: Identity,
     ) -> Result<Replayed, Unusable> {
         let n_written = record.n_moves();
-        let game = self.replayer.positions(record, ruled).map_err(|unfit| unusable(file, record, unfit))?;
+        let game = match self.make {
+            Make::Shards => self.replayer.positions(record, ruled),
+            Make::Account => self.replayer.check(record, ruled).map(|n_moves| GamePositions {
+                size: record.size,
+                records: Vec::new(),
+                n_positions: n_moves.saturating_sub(record.n_shared) as u64,
+                outcome: outcome_told(record, ruled.komi, ruled.trust),
+            }),
+        };
+        let game = game.map_err(|unfit| unusable(file, record, unfit))?;
         let n_moves = record.n_moves();
         if n_moves < self.min_moves.max(record.n_shared + 1) {
             let reason = format!("{n_moves} moves left of {n_written}");

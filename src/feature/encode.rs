@@ -7,7 +7,7 @@ use crate::go::game::HISTORY_MAX;
 use crate::go::ladder::{LadderReader, Ladders};
 use crate::go::rules::{Ko, Scoring, Suicide, Tax};
 use crate::go::score::{area, taxed_area};
-use crate::go::{Board, Branch, Color, Game, Move, PointSet, Rules, Size};
+use crate::go::{Board, Branch, Color, Game, Move, Point, PointSet, Rules};
 
 /// Komi is clipped to the number of points plus this.
 const KOMI_CLIP_EXTRA: f32 = 20.0;
@@ -15,23 +15,111 @@ const KOMI_CLIP_EXTRA: f32 = 20.0;
 const LADDERS_KEPT: usize = 4;
 
 /// All that a network sees of a position.
-pub struct Scene<'a> {
+pub trait Scene {
     /// The rules played.
-    pub rules: &'a Rules,
-    /// The position now, one move ago and two moves ago, as far back as it may be shown.
-    pub boards: [&'a Board; 3],
-    /// The last moves, latest first, as far back as they may be shown.
-    pub history: &'a [Move],
+    fn rules(&self) -> &Rules;
+    /// The position.
+    fn board(&self) -> &Board;
+    /// The board `n` moves ago, 0 to 2, as far as history reaches.
+    fn board_before(&self, n: usize) -> Board;
+    /// [`Board::hash`] and [`Board::ko`] of it.
+    fn position_before(&self, n: usize) -> (u64, Option<Point>);
+    /// The last moves that history reaches, latest first.
+    fn history(&self) -> heapless::Vec<Move, HISTORY_MAX>;
     /// Whose turn it is.
-    pub to_move: Color,
+    fn to_move(&self) -> Color;
     /// Where superko forbids to play.
-    pub banned: PointSet,
+    fn banned(&self) -> PointSet;
     /// Komi for the player to move, in points.
-    pub self_komi: f32,
-    /// Whether a pass would end the game, as far as that may be shown.
-    pub pass_ends: bool,
+    fn self_komi(&self) -> f32;
+    /// Whether a pass would end the game.
+    fn pass_ends(&self) -> bool;
+    /// Whether the history is not to be seen.
+    fn hides_history(&self) -> bool;
     /// Whether the button is on the table.
-    pub button_on_table: bool,
+    fn button_on_table(&self) -> bool;
+}
+
+impl Scene for Game {
+    fn rules(&self) -> &Rules {
+        self.rules()
+    }
+    fn board(&self) -> &Board {
+        self.board()
+    }
+    fn board_before(&self, n: usize) -> Board {
+        self.board_before(n)
+    }
+    fn position_before(&self, n: usize) -> (u64, Option<Point>) {
+        self.position_before(n)
+    }
+    fn history(&self) -> heapless::Vec<Move, HISTORY_MAX> {
+        self.history().collect()
+    }
+    fn to_move(&self) -> Color {
+        self.to_move()
+    }
+    fn banned(&self) -> PointSet {
+        self.superko_points(self.to_move())
+    }
+    fn self_komi(&self) -> f32 {
+        self.self_komi()
+    }
+    fn pass_ends(&self) -> bool {
+        self.pass_ends()
+    }
+    fn hides_history(&self) -> bool {
+        self.hides_history()
+    }
+    fn button_on_table(&self) -> bool {
+        self.button_on_table()
+    }
+}
+
+/// The end of a line of play.
+pub struct LineEnd<'a> {
+    /// The game it began with.
+    pub game: &'a Game,
+    /// The line.
+    pub branch: &'a Branch,
+    /// What [`Branch::legal_points`] found superko to forbid.
+    pub banned: PointSet,
+}
+
+impl Scene for LineEnd<'_> {
+    fn rules(&self) -> &Rules {
+        self.game.rules()
+    }
+    fn board(&self) -> &Board {
+        self.branch.board()
+    }
+    fn board_before(&self, n: usize) -> Board {
+        self.branch.board_before(self.game, n)
+    }
+    fn position_before(&self, n: usize) -> (u64, Option<Point>) {
+        self.branch.position_before(self.game, n)
+    }
+    fn history(&self) -> heapless::Vec<Move, HISTORY_MAX> {
+        self.branch.history().iter().copied().collect()
+    }
+    fn to_move(&self) -> Color {
+        self.branch.to_move()
+    }
+    fn banned(&self) -> PointSet {
+        self.banned
+    }
+    fn self_komi(&self) -> f32 {
+        self.branch.self_komi(self.game)
+    }
+    fn pass_ends(&self) -> bool {
+        self.branch.pass_ends(self.game)
+    }
+    fn hides_history(&self) -> bool {
+        self.branch.hides_history(self.game)
+    }
+    fn button_on_table(&self) -> bool {
+        self.branch.button_on_table()
+    }
 }
 
 /// Encodes positions; keeps the ladders of the last few boards, which the next position shows again.
@@ -42,76 +130,45 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Fills `row` with the present position of `game`, from the view of the player to move.
+    /// Fills `row` with a position, from the view of the player to move.
     /// The row's array must hold the board.
-    pub fn encode(&mut self, game: &Game, row: &mut PackedRow) {
-        let is_hidden = game.hides_history();
-        let shown = if is_hidden { 0 } else { HISTORY_MAX };
-        let history: heapless::Vec<Move, HISTORY_MAX> = game.history().take(shown).collect();
-        let scene = Scene {
-            rules: game.rules(),
-            boards: [0, 1, 2].map(|back| game.board_before(back.min(shown))),
-            history: &history,
-            to_move: game.to_move(),
-            banned: game.superko_points(game.to_move()),
-            self_komi: game.self_komi(),
-            pass_ends: game.pass_ends() && !is_hidden,
-            button_on_table: game.button_on_table(),
-        };
-        self.encode_scene(&scene, row);
-    }
-
-    /// [`Encoder::encode`] for the end of a line of play; `banned` is what superko forbids there.
-    pub fn encode_branch(&mut self, game: &Game, branch: &Branch, banned: PointSet, row: &mut PackedRow) {
-        let is_hidden = branch.hides_history(game);
-        let shown = if is_hidden { 0 } else { HISTORY_MAX };
-        let scene = Scene {
-            rules: game.rules(),
-            boards: [0, 1, 2].map(|back| branch.board_before(game, back.min(shown))),
-            history: if is_hidden { &[] } else { branch.history() },
-            to_move: branch.to_move(),
-            banned,
-            self_komi: branch.self_komi(game),
-            pass_ends: branch.pass_ends(game) && !is_hidden,
-            button_on_table: branch.button_on_table(),
-        };
-        self.encode_scene(&scene, row);
-    }
-
-    /// Fills `row` with what a network sees.
-    pub fn encode_scene(&mut self, scene: &Scene<'_>, row: &mut PackedRow) {
-        let size = scene.boards[0].size();
+    pub fn encode(&mut self, scene: &impl Scene, row: &mut PackedRow) {
+        let size = scene.board().size();
         assert!(size.len_max() <= row.len(), "the array holds the board");
         row.clear();
         row.set_size(size.w(), size.h());
+        let n_history = if scene.hides_history() { 0 } else { HISTORY_MAX };
         encode_stones(scene, row);
-        let ko: PointSet = scene.boards[0].ko().into_iter().collect();
-        set_plane(row, plane::KO, &(scene.banned | ko), size);
-        encode_moves(scene, row);
-        self.encode_ladders(scene, row);
+        encode_ko(scene, row);
+        encode_moves(scene, n_history, row);
+        self.encode_ladders(scene, n_history, row);
         encode_area(scene, row);
         encode_numbers(scene, row);
     }
 
-    fn encode_ladders(&mut self, scene: &Scene<'_>, row: &mut PackedRow) {
-        let size = scene.boards[0].size();
-        let now = self.ladders(scene.boards[0]);
-        let working = now.working[scene.to_move.opponent().index()];
-        set_plane(row, plane::LADDER, &(now.laddered | working), size);
-        for (board, plane) in [(scene.boards[1], plane::LADDER_PREV), (scene.boards[2], plane::LADDER_PREV2)] {
-            let ladders = self.ladders(board);
-            set_plane(row, plane, &ladders.laddered, size);
+    fn encode_ladders(&mut self, scene: &impl Scene, n_history: usize, row: &mut PackedRow) {
+        let now = self.ladders(scene, 0);
+        let working = now.working[scene.to_move().opponent().index()];
+        set_plane(row, plane::LADDER, &(now.laddered | working), scene);
+        for (back, plane) in [(1, plane::LADDER_PREV), (2, plane::LADDER_PREV2)] {
+            let ladders = self.ladders(scene, back.min(n_history));
+            set_plane(row, plane, &ladders.laddered, scene);
         }
     }
 
-    fn ladders(&mut self, board: &Board) -> Ladders {
+    /// The ladders `back` moves ago, 0 to 2.
+    fn ladders(&mut self, scene: &impl Scene, back: usize) -> Ladders {
         // The stones, the board's size and the ko ban are all that ladders depend on.
-        let ko = board.ko().map_or(0, |p| 1 + p.index(BOARD_LEN_MAX) as u64);
-        let key = mix(board.hash() ^ mix(ko << 16 | (board.size().w() << 8 | board.size().h()) as u64));
+        let (hash, ko) = scene.position_before(back);
+        let ko = ko.map_or(0, |p| 1 + p.index(BOARD_LEN_MAX) as u64);
+        let key = mix(hash ^ mix(ko << 16 | (scene.board().size().w() << 8 | scene.board().size().h()) as u64));
         if let Some((_, ladders)) = self.kept.iter().find(|(k, _)| *k == key) {
             return *ladders;
         }
-        let ladders = self.reader.read(board);
+        let ladders = match back {
+            0 => self.reader.read(scene.board()),
+            _ => self.reader.read(&scene.board_before(back)),
+        };
         if self.kept.is_full() {
             self.kept.pop_front();
         }
@@ -121,42 +178,45 @@ impl Encoder {
 }
 
 /// Writes a set of points as a plane of the row.
-fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, size: Size) {
-    for y in 0..size.h() {
-        row.set_bits(plane, y, points.row(y));
+fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, scene: &impl Scene) {
+    // A row begins with empty planes.
+    if !points.is_empty() {
+        let len = row.len();
+        row.set_plane(plane, PointSet::ROWS_AT_ONCE * len, points.rows(scene.board().size().h(), len));
     }
 }
 
-fn encode_stones(scene: &Scene<'_>, row: &mut PackedRow) {
-    let board = scene.boards[0];
-    let size = board.size();
-    set_plane(row, plane::OWN, board.stones(scene.to_move), size);
-    set_plane(row, plane::OPP, board.stones(scene.to_move.opponent()), size);
-    let (mut low, mut high) = (PointSet::default(), PointSet::default());
+fn encode_stones(scene: &impl Scene, row: &mut PackedRow) {
+    let board = scene.board();
+    set_plane(row, plane::OWN, board.stones(scene.to_move()), scene);
+    set_plane(row, plane::OPP, board.stones(scene.to_move().opponent()), scene);
+    // Stones of chains with one, two and three liberties.
+    let mut few = [PointSet::default(); 3];
     for p in board.chains() {
-        let class = Some(board.liberties(p)).filter(|n| *n <= 3).unwrap_or(0);
-        if class == 0 {
-            continue;
-        }
-        for s in board.chain(p) {
-            if class & 1 != 0 {
-                low.insert(s);
-            }
-            if class & 2 != 0 {
-                high.insert(s);
-            }
+        if let Some(points) = few.get_mut(board.liberties(p).wrapping_sub(1)) {
+            board.chain(p).for_each(|s| {
+                points.insert(s);
+            });
         }
     }
-    set_plane(row, plane::LIBERTIES_LOW, &low, size);
-    set_plane(row, plane::LIBERTIES_HIGH, &high, size);
+    let [one, two, three] = few;
+    let (low, high) = (one | three, two | three);
+    set_plane(row, plane::LIBERTIES_LOW, &low, scene);
+    set_plane(row, plane::LIBERTIES_HIGH, &high, scene);
 }
 
-fn encode_moves(scene: &Scene<'_>, row: &mut PackedRow) {
+fn encode_ko(scene: &impl Scene, row: &mut PackedRow) {
+    let ko: PointSet = scene.board().ko().into_iter().collect();
+    set_plane(row, plane::KO, &(scene.banned() | ko), scene);
+}
+
+fn encode_moves(scene: &impl Scene, n_history: usize, row: &mut PackedRow) {
     let len = row.len();
+    let mut moves = scene.history().into_iter().take(n_history);
     for back in 0..HISTORY_MAX {
         row.set_move(
             back,
-            match scene.history.get(back) {
+            match moves.next() {
                 None => MOVE_NONE,
                 Some(Move::Pass) => MOVE_PASS,
                 Some(Move::Play(p)) => p.index(len) as u16,
@@ -165,33 +225,33 @@ fn encode_moves(scene: &Scene<'_>, row: &mut PackedRow) {
     }
 }
 
-fn encode_area(scene: &Scene<'_>, row: &mut PackedRow) {
-    let (board, rules) = (scene.boards[0], scene.rules);
+fn encode_area(scene: &impl Scene, row: &mut PackedRow) {
+    let rules = scene.rules();
     if rules.scoring == Scoring::Territory {
         return;
     }
     let owners = match rules.tax {
-        Tax::None => area(board, rules.suicide),
-        Tax::Seki | Tax::All => taxed_area(board, rules.suicide),
+        Tax::None => area(scene.board(), rules.suicide),
+        Tax::Seki | Tax::All => taxed_area(scene.board(), rules.suicide),
     };
-    set_plane(row, plane::AREA_OWN, owners.of(scene.to_move), board.size());
-    set_plane(row, plane::AREA_OPP, owners.of(scene.to_move.opponent()), board.size());
+    set_plane(row, plane::AREA_OWN, owners.of(scene.to_move()), scene);
+    set_plane(row, plane::AREA_OPP, owners.of(scene.to_move().opponent()), scene);
 }
 
-fn encode_numbers(scene: &Scene<'_>, row: &mut PackedRow) {
-    let n_points = scene.boards[0].size().n_points();
+fn encode_numbers(scene: &impl Scene, row: &mut PackedRow) {
+    let n_points = scene.board().size().n_points();
     let clip = n_points as f32 + KOMI_CLIP_EXTRA;
-    let komi = scene.self_komi.clamp(-clip, clip);
-    let wave = match scene.rules.scoring {
+    let komi = scene.self_komi().clamp(-clip, clip);
+    let wave = match scene.rules().scoring {
         Scoring::Area => parity_wave(komi, n_points),
         Scoring::Territory => 0.0,
     };
     row.set_numbers(komi / 20.0, wave, 0.0);
-    row.set_flags(flags(scene));
+    row.set_flags(flags(scene, scene.rules()));
 }
 
-fn flags(scene: &Scene<'_>) -> u32 {
-    let rules = scene.rules;
+fn flags(scene: &impl Scene, rules: &Rules) -> u32 {
+    let pass_ends = scene.pass_ends() && !scene.hides_history();
     [
         (rules.ko == Ko::Positional, flag::KO_POSITIONAL),
         (rules.ko == Ko::Situational, flag::KO_SITUATIONAL),
@@ -199,8 +259,8 @@ fn flags(scene: &Scene<'_>) -> u32 {
         (rules.scoring == Scoring::Territory, flag::TERRITORY),
         (rules.tax != Tax::None, flag::TAX_SEKI_OR_ALL),
         (rules.tax == Tax::All, flag::TAX_ALL),
-        (scene.pass_ends, flag::PASS_ENDS_PHASE),
-        (scene.button_on_table, flag::BUTTON),
+        (pass_ends, flag::PASS_ENDS_PHASE),
+        (scene.button_on_table(), flag::BUTTON),
     ]
     .into_iter()
     .filter(|(on, _)| *on)
@@ -225,6 +285,7 @@ fn parity_wave(komi: f32, n_points: usize) -> f32 {
 mod tests {
     use super::*;
     use crate::base::rng::{below, rng};
+    use crate::go::Size;
     use rand::Rng as _;
 
     #[test]
@@ -250,7 +311,7 @@ mod tests {
                 let (_, banned) = branch.legal_points(&game);
                 let (mut of_game, mut of_branch) = (PackedRow::new(5), PackedRow::new(5));
                 Encoder::default().encode(&end, &mut of_game);
-                Encoder::default().encode_branch(&game, &branch, banned, &mut of_branch);
+                Encoder::default().encode(&LineEnd { game: &game, branch: &branch, banned }, &mut of_branch);
                 assert_eq!(of_game.bytes(), of_branch.bytes(), "{name}, {n_line} moves");
                 let mv = random(&game);
                 game.play(game.to_move(), mv).unwrap();

@@ -4,7 +4,7 @@
 
 use super::board::{Board, stone_hash};
 use super::game::{Button, Game, HISTORY_MAX};
-use super::point::{Color, Move};
+use super::point::{Color, Move, Point};
 use super::pointset::PointSet;
 use super::rules::{FriendlyPass, HandicapBonus, Ko, Scoring};
 use crate::base::rng::mix;
@@ -188,11 +188,21 @@ impl Branch {
     }
 
     /// As [`Game::board_before`].
-    pub fn board_before<'a>(&'a self, game: &'a Game, n: usize) -> &'a Board {
+    pub fn board_before(&self, game: &Game, n: usize) -> Board {
         match n.min(self.n_history) {
-            0 => &self.board,
-            n if n <= self.n_played => &self.before[n - 1],
+            0 => self.board.clone(),
+            n if n <= self.n_played => self.before[n - 1].clone(),
             n => game.board_before(n - self.n_played),
+        }
+    }
+
+    /// As [`Game::position_before`].
+    pub fn position_before(&self, game: &Game, n: usize) -> (u64, Option<Point>) {
+        let of = |board: &Board| (board.hash(), board.ko());
+        match n.min(self.n_history) {
+            0 => of(&self.board),
+            n if n <= self.n_played => of(&self.before[n - 1]),
+            n => game.position_before(n - self.n_played),
         }
     }
 
@@ -366,6 +376,7 @@ mod tests {
                 assert!(branch.history().iter().copied().eq(end.history()), "{name}");
                 for n in 0..=2 {
                     assert_eq!(branch.board_before(&game, n), end.board_before(n), "{name}, {n} moves ago");
+                    assert_eq!(branch.position_before(&game, n), end.position_before(n), "{name}, {n} moves ago");
                 }
                 let (legal, banned) = branch.legal_points(&game);
                 let expected: PointSet = size.points().filter(|&p| end.is_legal(end.to_move(), Move::Play(p)).is_ok()).collect();

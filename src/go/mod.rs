@@ -14,7 +14,7 @@ mod pointset;
 pub mod rules;
 pub mod score;
 
-pub use board::{Board, Illegal};
+pub use board::{Board, Illegal, Undo};
 pub use branch::Branch;
 pub use game::Game;
 pub use point::{Color, Move, Point, Size};

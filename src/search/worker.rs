@@ -12,7 +12,7 @@ use crate::base::Result;
 use crate::base::limits::POINTS_MAX;
 use crate::base::rng::mix;
 use crate::compute::packed::PackedRow;
-use crate::feature::Encoder;
+use crate::feature::{Encoder, LineEnd};
 use crate::go::{Branch, Color, Game, Move, PointSet};
 use crate::infer::{Evaluation, Evaluator, Looks, Request};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -157,7 +157,7 @@ impl Worker {
                 continue;
             }
             if looks == Looks::Rows {
-                encoder.encode_branch(&shared.game, branch, banned, &mut leaf.row);
+                encoder.encode(&LineEnd { game: &shared.game, branch, banned }, &mut leaf.row);
             }
             leaf.stage = Stage::Asked(n_asked);
             n_asked += 1;

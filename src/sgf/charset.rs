@@ -88,7 +88,7 @@ pub(super) enum Basis {
 
 /// The encoding of the bytes of one game: the declared one where it fits, else UTF-8 where that fits, else a guess.
 pub(super) fn choose(declared: Option<&'static Encoding>, game: &[u8]) -> (&'static Encoding, Basis) {
-    let Some(first) = game.iter().position(|&b| b >= 0x80 || b == 0x1b) else {
+    let Some(first) = first_unusual(game) else {
         return (UTF_8, Basis::Sure);
     };
     if game[first] == 0x1b && fits_iso_2022_jp(&game[first..game.len().min(first + SAMPLE_BYTES)]) {
@@ -117,6 +117,16 @@ pub(super) fn choose(declared: Option<&'static Encoding>, game: &[u8]) -> (&'sta
         return (UTF_8, Basis::Sure);
     }
     (guess(sample).0, Basis::Guess)
+}
+
+/// The first byte that is not ASCII, or begins an escape sequence: where there is none, nothing depends on the encoding.
+pub(super) fn first_unusual(text: &[u8]) -> Option<usize> {
+    const CHUNK: usize = 64;
+    let unusual = |b: u8| b >= 0x80 || b == 0x1b;
+    // Without a branch for each byte, so that it can be done for many at once.
+    let any = |chunk: &[u8]| chunk.iter().fold(false, |any, &b| any | unusual(b));
+    let (at, chunk) = text.chunks(CHUNK).enumerate().find(|(_, chunk)| any(chunk))?;
+    Some(at * CHUNK + chunk.iter().position(|&b| unusual(b))?)
 }
 
 /// Encodings in which half a character may look like `]` or `\`: to be tried where a game is broken as it was read.
@@ -202,7 +212,8 @@ pub(super) fn to_bytewise(file: &[u8]) -> (Cow<'_, [u8]>, Option<&'static Encodi
 fn fits_utf8(sample: &[u8]) -> bool {
     let (mut good, mut bad) = (0, 0);
     for chunk in sample.utf8_chunks() {
-        good += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        // Each has one byte that is not of those that go on.
+        good += chunk.valid().bytes().filter(|&b| b >= 0xc0).count();
         bad += usize::from(!chunk.invalid().is_empty());
     }
     good > 0 && mostly(good, bad)

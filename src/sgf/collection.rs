@@ -17,6 +17,8 @@ pub struct Collection<'a> {
     bytes: Cow<'a, [u8]>,
     /// The encoding that a byte order mark told.
     known: Option<&'static Encoding>,
+    /// Nothing in the file depends on a character set.
+    is_ascii: bool,
     pos: usize,
     /// Where the last game starts.
     start: usize,
@@ -49,10 +51,11 @@ impl<'a> Collection<'a> {
     /// The games of a file with this content.
     pub fn new(file: &'a [u8]) -> Collection<'a> {
         let (bytes, known) = charset::to_bytewise(file);
-        let tree = Tree::default();
+        let (tree, is_ascii) = (Tree::default(), charset::first_unusual(&bytes).is_none());
         Collection {
             bytes,
             known,
+            is_ascii,
             pos: 0,
             start: 0,
             n_games: 0,
@@ -82,14 +85,13 @@ impl<'a> Collection<'a> {
         };
         let game_idx = self.n_games;
         self.n_games += 1;
-        let (pairs, end, size, fault) = self.measure(start);
+        let (end, fault) = self.read(start);
         (self.start, self.pos) = (start, end);
         if let Some((at, reason)) = fault {
             let (line, column) = self.lines.seek(&self.bytes, at);
             return Some(Err(GameError { game_idx, line, column, reason }));
         }
         let (line, column) = self.lines.seek(&self.bytes, start);
-        self.tree.read(&self.bytes, start, pairs, &size);
         let (tree, bytes) = (&self.tree, &self.bytes[..]);
         Some(Ok(Game { game_idx, line, column, tree, bytes, lines: self.lines, encoding: self.encoding }))
     }
@@ -99,8 +101,25 @@ impl<'a> Collection<'a> {
         &self.bytes[self.start..self.pos]
     }
 
-    /// Finds extent, size and encoding of the game at `start`, and its fault if it has one.
-    fn measure(&mut self, start: usize) -> (Pairs, usize, Measure, Option<(usize, Reason)>) {
+    /// Reads the game at `start`; gives its end, and its fault if it has one.
+    fn read(&mut self, start: usize) -> (usize, Option<(usize, Reason)>) {
+        if self.is_ascii
+            && let Some(walk) = self.tree.read_unmeasured(&self.bytes, start, Pairs::Plain)
+        {
+            self.encoding = UTF_8;
+            let n_moves = if walk.closed { 0 } else { self.tree.n_moves() };
+            return (walk.end, fault_of(walk, n_moves));
+        }
+        let (pairs, walk, size) = self.measure(start);
+        let (end, fault) = (walk.end, fault_of(walk, size.n_moves));
+        if fault.is_none() {
+            self.tree.read(&self.bytes, start, pairs, &size);
+        }
+        (end, fault)
+    }
+
+    /// Finds extent, size and encoding of the game at `start`.
+    fn measure(&mut self, start: usize) -> (Pairs, Walk, Measure) {
         let mut pairs = Pairs::Plain;
         let (mut walk, mut size) = measure(&self.bytes, start, pairs, StopAt::Charset);
         let mut label = None;
@@ -125,12 +144,7 @@ impl<'a> Collection<'a> {
         {
             (pairs, walk, size) = better;
         }
-        let mut fault = walk.fault;
-        if fault.is_none() && !walk.closed && size.n_moves == 0 {
-            // What is left of a cut file says nothing about a game.
-            fault = Some((walk.end, Reason::UnexpectedEnd));
-        }
-        (pairs, walk.end, size, fault)
+        (pairs, walk, size)
     }
 
     /// Another character set in which the game at `start` makes sense where it makes none, or less, as it was read: a few
@@ -181,6 +195,12 @@ impl<'a> Collection<'a> {
         self.done = true;
         GameError { game_idx: 0, line: 1, column: 1, reason }
     }
+}
+
+/// The fault of a walk over a game with so many moves. What is left of a cut file without one says nothing about a game.
+fn fault_of(walk: Walk, n_moves: usize) -> Option<(usize, Reason)> {
+    let is_cut = !walk.closed && n_moves == 0;
+    walk.fault.or_else(|| is_cut.then_some((walk.end, Reason::UnexpectedEnd)))
 }
 
 impl<'a> Game<'a> {
@@ -256,6 +276,9 @@ pub(super) fn trim(bytes: &[u8]) -> &[u8] {
 }
 
 fn simple_text(raw: &str) -> String {
+    if raw.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'\\') {
+        return raw.trim_matches(' ').to_string();
+    }
     let mut text = String::with_capacity(raw.len());
     let mut chars = raw.chars().peekable();
     let breaks = |c: char| matches!(c, '\n' | '\r' | '\t' | '\x0b' | '\x0c');
@@ -296,6 +319,25 @@ fn no_game(bytes: &[u8]) -> Reason {
     }
 }
 
+/// The place of the next CR or LF in `from..to`, else `to`.
+fn next_break(bytes: &[u8], from: usize, to: usize) -> usize {
+    let Some(word) = bytes[from..].first_chunk().map(|word| u64::from_le_bytes(*word)) else {
+        return from + bytes[from..to].iter().position(|&b| matches!(b, b'\n' | b'\r')).unwrap_or(to - from);
+    };
+    // The high bit of the first byte that is zero after the exclusive or, and perhaps of later ones.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let breaks = zeros(word ^ (ONES * u64::from(b'\n'))) | zeros(word ^ (ONES * u64::from(b'\r')));
+    let step = if breaks == 0 && to - from > 8 {
+        8 + memchr::memchr2(b'\n', b'\r', &bytes[from + 8..to]).unwrap_or(to - from - 8)
+    } else {
+        breaks.trailing_zeros() as usize / 8
+    };
+    to.min(from + step)
+}
+
+/// A one in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
 /// Line and column of offsets that (nearly) grow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
@@ -313,14 +355,16 @@ impl Lines {
             *self = Lines::START;
         }
         while self.pos < at {
+            self.pos = next_break(bytes, self.pos, at);
+            if self.pos >= at {
+                break;
+            }
             let byte = bytes[self.pos];
             self.pos += 1;
-            if matches!(byte, b'\n' | b'\r') {
-                let pair = matches!(bytes.get(self.pos), Some(&second @ (b'\n' | b'\r')) if second != byte);
-                self.pos += usize::from(pair);
-                self.line = self.line.saturating_add(1);
-                self.line_start = self.pos;
-            }
+            let pair = matches!(bytes.get(self.pos), Some(&second @ (b'\n' | b'\r')) if second != byte);
+            self.pos += usize::from(pair);
+            self.line = self.line.saturating_add(1);
+            self.line_start = self.pos;
         }
         let column = (at.max(self.line_start) - self.line_start + 1).min(u32::MAX as usize);
         (self.line, column as u32)

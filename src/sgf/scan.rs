@@ -22,6 +22,12 @@ pub(super) trait Sink {
     fn name(&mut self, name: Name, at: usize);
     /// The bytes between the brackets of a value of the last property. Breaking ends the walk.
     fn value(&mut self, value: Range<usize>) -> ControlFlow<()>;
+    /// A node with one B or W and a point of two letters, `;B[pd]`, whose `;` is at the offset: what most of a record is.
+    fn move_node(&mut self, name: Name, at: usize) -> ControlFlow<()> {
+        self.node();
+        self.name(name, at + 1);
+        self.value(at + 3..at + 5)
+    }
 }
 
 /// How a walk ended.
@@ -69,6 +75,15 @@ pub(super) fn walk(bytes: &[u8], start: usize, pairs: Pairs, sink: &mut impl Sin
     let mut state = State::Outside;
     let mut depth = 0_usize;
     let (fault, at) = loop {
+        if matches!(state, State::Value | State::Node | State::Open) {
+            while let Some((name, at)) = move_node(bytes, lexer.pos) {
+                lexer.pos = at + MOVE_NODE_BYTES;
+                state = State::Value;
+                if sink.move_node(name, at).is_break() {
+                    return Walk { end: lexer.pos, fault: None, closed: false, broken_off: true };
+                }
+            }
+        }
         let at = skip_space(bytes, lexer.pos);
         if depth > 0 && opens_new_game(bytes, at) {
             break (ended(state), at);
@@ -127,6 +142,31 @@ pub(super) fn walk(bytes: &[u8], start: usize, pairs: Pairs, sink: &mut impl Sin
     Walk { end, fault: fault.map(|reason| (at, reason)), closed: false, broken_off: false }
 }
 
+/// Length of `;B[pd]`.
+const MOVE_NODE_BYTES: usize = 6;
+
+/// The node `;B[pd]` or `;W[pd]` after at most two bytes of white space (a line end): its property and the place of its `;`.
+fn move_node(bytes: &[u8], from: usize) -> Option<(Name, usize)> {
+    let mut word = u64::from_le_bytes(*bytes.get(from..)?.first_chunk()?);
+    let mut at = from;
+    for _ in 0..2 {
+        if is_space(word as u8) {
+            word >>= 8;
+            at += 1;
+        }
+    }
+    // ';', the colour, '[', two letters, ']': the places of what is the same in every such node, and what stands there.
+    const SAME: u64 = 0xff_00_00_ff_00_ff;
+    const PUNCTUATION: u64 = u64::from_le_bytes(*b";\0[\0\0]\0\0");
+    let letter = |i: u32| ((word >> (8 * i)) as u8).is_ascii_alphabetic();
+    let name = match (word >> 8) as u8 {
+        b'B' => *b"B\0\0\0",
+        b'W' => *b"W\0\0\0",
+        _ => return None,
+    };
+    (word & SAME == PUNCTUATION && letter(3) && letter(4)).then_some((name, at))
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Outside,
@@ -182,7 +222,7 @@ fn opens_new_game(bytes: &[u8], at: usize) -> bool {
 
 /// Whether a value ends like `…;B[cc`: its own `]` is missing, and it took the next move for text.
 fn swallowed_move(value: &[u8]) -> bool {
-    let letters = value.iter().rev().take_while(|b| b.is_ascii_alphabetic()).count();
+    let letters = value.iter().rev().take(3).take_while(|b| b.is_ascii_alphabetic()).count();
     if letters > 2 {
         return false;
     }
@@ -209,6 +249,9 @@ enum Token {
     End,
     EndInValue,
 }
+
+/// Values from this length on are looked through many bytes at a time; most are shorter, where that costs more than it saves.
+const LONG_VALUE_BYTES: usize = 16;
 
 struct Lexer<'a> {
     bytes: &'a [u8],
@@ -258,12 +301,15 @@ impl Lexer<'_> {
         let bytes = self.bytes;
         let mut pos = start;
         while let Some(&byte) = bytes.get(pos) {
+            let is_long = pos - start >= LONG_VALUE_BYTES && self.pairs == Pairs::Plain;
             pos += match byte {
                 b']' => {
                     self.pos = pos + 1;
                     return Token::Value(start..pos);
                 }
                 b'\\' => 2,
+                // A comment: on to what can end it, many bytes at a time.
+                _ if is_long => memchr::memchr2(b']', b'\\', &bytes[pos..]).unwrap_or(bytes.len()),
                 0x80.. if self.pairs != Pairs::Plain => match bytes.get(pos + 1) {
                     Some(&trail) if self.pairs.joins(byte, trail) => 2,
                     _ => 1,

@@ -19,6 +19,8 @@ pub struct Tree {
     nodes: Vec<Node>,
     properties: Vec<Property>,
     values: Vec<Span>,
+    /// Used while a tree is built: for each open bracket the node before it.
+    forks: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +84,19 @@ impl Tree {
         range.map(|i| (self.properties[i].name, self.properties[i].at as usize, i))
     }
 
+    /// Name, offset of the name and value of a node with one property of one value, as most nodes have it.
+    pub(super) fn sole(&self, node_idx: usize) -> Option<(Name, usize, Range<usize>)> {
+        let property_idx = self.nodes.get(node_idx)?.first_property as usize;
+        let property = self.properties.get(property_idx)?;
+        let next_property = self.nodes.get(node_idx + 1).map_or(self.properties.len(), |n| n.first_property as usize);
+        let next_value = self.properties.get(property_idx + 1).map_or(self.values.len(), |p| p.first_value as usize);
+        if next_property != property_idx + 1 || next_value != property.first_value as usize + 1 {
+            return None;
+        }
+        let value = self.values.get(property.first_value as usize)?;
+        Some((property.name, property.at as usize, value.start as usize..value.end as usize))
+    }
+
     /// The places of the values of a property.
     pub fn values(&self, property_idx: usize) -> impl Iterator<Item = Range<usize>> {
         let next = self.properties.get(property_idx + 1).map_or(self.values.len(), |p| p.first_value as usize);
@@ -102,15 +117,54 @@ impl Tree {
 
     /// Reads the game whose `(` is at `start`, over what was here before. `size` is what [`measure`] found.
     pub(super) fn read(&mut self, bytes: &[u8], start: usize, pairs: Pairs, size: &Measure) {
-        self.nodes.clear();
-        self.properties.clear();
-        self.values.clear();
+        self.clear();
         self.nodes.reserve_exact(size.n_nodes);
         self.properties.reserve_exact(size.n_properties);
         self.values.reserve_exact(size.n_values);
-        let mut builder = Builder { tree: self, last: NONE, child_before: NONE, forks: Vec::with_capacity(size.depth_max) };
-        walk(bytes, start, pairs, &mut builder);
+        self.forks.reserve_exact(size.depth_max);
+        self.build(bytes, start, pairs);
     }
+
+    /// The same for a game of unknown size, which most often has room in what an earlier one left or in a little more: so it is
+    /// walked only once. `None` where it has not.
+    pub(super) fn read_unmeasured(&mut self, bytes: &[u8], start: usize, pairs: Pairs) -> Option<Walk> {
+        self.clear();
+        // A node may take one byte, but a usual one takes six and more.
+        let room = (bytes.len().saturating_sub(start) / 4 + UNMEASURED_MIN).min(UNMEASURED_MAX);
+        self.nodes.reserve_exact(room);
+        self.properties.reserve_exact(room);
+        self.values.reserve_exact(room);
+        self.forks.reserve_exact(UNMEASURED_MIN);
+        let (walk, is_full) = self.build(bytes, start, pairs);
+        (!is_full).then_some(walk)
+    }
+
+    /// Walks, and tells whether the tree was too large for the room there is.
+    fn build(&mut self, bytes: &[u8], start: usize, pairs: Pairs) -> (Walk, bool) {
+        let mut builder = Builder { tree: self, last: NONE, child_before: NONE, is_full: false };
+        let walk = walk(bytes, start, pairs, &mut builder);
+        (walk, builder.is_full)
+    }
+
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.properties.clear();
+        self.values.clear();
+        self.forks.clear();
+    }
+
+    /// Number of B and W properties, variations included.
+    pub(super) fn n_moves(&self) -> usize {
+        self.properties.iter().filter(|property| is_move(property.name)).count()
+    }
+}
+
+/// Room for nodes, properties and values, in pieces of each, that is made without counting first: 16 KiB, and 512 KiB in sum.
+const UNMEASURED_MIN: usize = 256;
+const UNMEASURED_MAX: usize = 16_384;
+
+fn is_move(name: Name) -> bool {
+    matches!(&name, b"B\0\0\0" | b"W\0\0\0")
 }
 
 /// Capitals of a property name as the arena keeps them.
@@ -170,7 +224,7 @@ impl Sink for Measure {
 
     fn name(&mut self, name: Name, _at: usize) {
         self.n_properties += 1;
-        self.n_moves += usize::from(matches!(&name, b"B\0\0\0" | b"W\0\0\0"));
+        self.n_moves += usize::from(is_move(name));
         self.name = name;
     }
 
@@ -192,17 +246,35 @@ struct Builder<'a> {
     last: u32,
     /// The child of `last` that was closed last, if any.
     child_before: u32,
-    /// For each open bracket: the node before it.
-    forks: Vec<u32>,
+    /// Whether something had no room: then the tree is of no use.
+    is_full: bool,
+}
+
+impl Builder<'_> {
+    fn go_on(&self) -> ControlFlow<()> {
+        if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Appends where there is room, else notes that there was none.
+fn push<T>(list: &mut Vec<T>, item: T, is_full: &mut bool) {
+    if list.len() < list.capacity() {
+        list.push(item);
+    } else {
+        *is_full = true;
+    }
 }
 
 impl Sink for Builder<'_> {
     fn open(&mut self) {
-        self.forks.push(self.last);
+        push(&mut self.tree.forks, self.last, &mut self.is_full);
     }
 
     fn close(&mut self) {
-        let Some(fork) = self.forks.pop() else {
+        if self.is_full {
+            return;
+        }
+        let Some(fork) = self.tree.forks.pop() else {
             return;
         };
         // Up from the end of this variation to its first node, the child of the fork. Chains are walked once each:
@@ -222,18 +294,18 @@ impl Sink for Builder<'_> {
         }
         self.child_before = NONE;
         let first_property = self.tree.properties.len() as u32;
-        self.tree.nodes.push(Node { parent: self.last, next_sibling: NONE, first_property });
+        push(&mut self.tree.nodes, Node { parent: self.last, next_sibling: NONE, first_property }, &mut self.is_full);
         self.last = node;
     }
 
     fn name(&mut self, name: Name, at: usize) {
         let first_value = self.tree.values.len() as u32;
-        self.tree.properties.push(Property { name, at: at as u32, first_value });
+        push(&mut self.tree.properties, Property { name, at: at as u32, first_value }, &mut self.is_full);
     }
 
     fn value(&mut self, value: Range<usize>) -> ControlFlow<()> {
-        self.tree.values.push(Span { start: value.start as u32, end: value.end as u32 });
-        ControlFlow::Continue(())
+        push(&mut self.tree.values, Span { start: value.start as u32, end: value.end as u32 }, &mut self.is_full);
+        self.go_on()
     }
 }
 

@@ -6,7 +6,7 @@ use super::reader::Shard;
 use crate::base::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// An open data set: one mapped shard for each array length. Shared between threads in an `Arc`.
+/// An open data set: its mapped shards. Shared between threads in an `Arc`.
 pub struct Dataset {
     dir: PathBuf,
     manifest: Manifest,
@@ -20,8 +20,8 @@ impl Dataset {
     /// A half-written or foreign folder; a shard file that is missing, damaged, or not the one the manifest names.
     pub fn open(dir: &Path) -> Result<Dataset> {
         let manifest = Manifest::read(dir)?;
-        let shards = manifest.shards.iter().map(|entry| open_entry(dir, entry)).collect::<Result<Vec<Shard>>>()?;
-        if let Some(pair) = shards.windows(2).find(|pair| pair[0].len() >= pair[1].len()) {
+        let shards = manifest.shards.iter().map(|entry| entry.open(dir)).collect::<Result<Vec<Shard>>>()?;
+        if let Some(pair) = shards.windows(2).find(|pair| pair[0].len() > pair[1].len()) {
             let what = format!("out of order: array length {} after {}", pair[1].len(), pair[0].len());
             return Err(Error::new(pair[1].path().display(), what).hint(HINT_AGAIN));
         }
@@ -50,33 +50,40 @@ impl Dataset {
 
     /// Array lengths (longer sides of the boards), ascending.
     pub fn board_lens(&self) -> Vec<usize> {
-        self.shards.iter().map(Shard::len).collect()
+        let mut lens: Vec<usize> = self.shards.iter().map(Shard::len).collect();
+        lens.dedup();
+        lens
     }
 
-    /// All shards, shortest array first.
+    /// All shards, shortest array first, those of one length in the order of their sources.
     pub fn shards(&self) -> &[Shard] {
         &self.shards
     }
 
-    /// The shard of boards whose longer side is `len`.
-    pub fn shard(&self, len: usize) -> Option<&Shard> {
-        self.shards.iter().find(|shard| shard.len() == len)
+    /// The shards of boards whose longer side is `len`: one population. None where there are no such boards.
+    pub fn shards_of(&self, len: usize) -> &[Shard] {
+        let first = self.shards.partition_point(|shard| shard.len() < len);
+        let n = self.shards[first..].partition_point(|shard| shard.len() == len);
+        &self.shards[first..first + n]
     }
 }
 
-fn open_entry(dir: &Path, entry: &ShardEntry) -> Result<Shard> {
-    // Only a plain name: a manifest must not lead out of its folder.
-    if Path::new(&entry.file).file_name().is_none_or(|name| name != entry.file.as_str()) {
-        return Err(Error::new(dir.display(), format!("manifest names {:?}", entry.file)).hint(HINT_AGAIN));
+impl ShardEntry {
+    /// Opens the shard file in `dir` that this names.
+    pub(super) fn open(&self, dir: &Path) -> Result<Shard> {
+        // Only a plain name: a manifest must not lead out of its folder.
+        if Path::new(&self.file).file_name().is_none_or(|name| name != self.file.as_str()) {
+            return Err(Error::new(dir.display(), format!("manifest names {:?}", self.file)).hint(HINT_AGAIN));
+        }
+        let shard = Shard::open(&dir.join(&self.file))?;
+        let found = (shard.len(), shard.n_games(), shard.n_positions(), shard.header_crc());
+        if found != (self.len, self.games, self.positions, self.header_crc) {
+            let what = format!(
+                "length {}, {} games, {} positions, identity {:08x}; manifest.json says {}, {}, {}, {:08x}",
+                found.0, found.1, found.2, found.3, self.len, self.games, self.positions, self.header_crc
+            );
+            return Err(Error::at_byte(shard.path(), 12, what).hint(HINT_AGAIN));
+        }
+        Ok(shard)
     }
-    let shard = Shard::open(&dir.join(&entry.file))?;
-    let found = (shard.len(), shard.n_games(), shard.n_positions(), shard.header_crc());
-    if found != (entry.len, entry.games, entry.positions, entry.header_crc) {
-        let what = format!(
-            "length {}, {} games, {} positions, identity {:08x}; manifest.json says {}, {}, {}, {:08x}",
-            found.0, found.1, found.2, found.3, entry.len, entry.games, entry.positions, entry.header_crc
-        );
-        return Err(Error::at_byte(shard.path(), 12, what).hint(HINT_AGAIN));
-    }
-    Ok(shard)
 }

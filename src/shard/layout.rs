@@ -210,7 +210,7 @@ pub(super) struct Parts {
 }
 
 /// What to do about a shard file that cannot be used.
-pub(super) const HINT_AGAIN: &str = "edgezero convert GAMES --out DIR, which replaces the folder";
+pub(super) const HINT_AGAIN: &str = "edgezero convert GAMES --out DIR with the file deleted: it is made anew";
 
 pub(super) fn crc_error(path: &Path, byte: u64, part: &str, got: u32, expected: u32) -> Error {
     Error::at_byte(path, byte, format!("{part} has checksum {got:08x}, expected {expected:08x}: the file is damaged"))

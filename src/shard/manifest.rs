@@ -1,6 +1,7 @@
 //! `manifest.json`: what a data set holds and what became of every record it was made from.
 
-use super::layout::VERSION;
+use super::group::{GROUP_PREFIX, GroupEntry};
+use super::lock::LOCK_NAME;
 use crate::base::{Error, Result, fs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -8,11 +9,19 @@ use std::path::Path;
 
 /// Name of the manifest in a data set's folder.
 pub const MANIFEST_NAME: &str = "manifest.json";
+/// Name of the list of sources that a conversion keeps in the folder while it works.
+pub const LISTING_NAME: &str = "listing";
+/// How the names of other files begin that a conversion keeps in the folder while it works.
+pub const SPOOL_PREFIX: &str = ".edgezero-";
 /// Name of the ledger in a data set's folder: one JSON object a line for each game that was read.
 pub const LEDGER_NAME: &str = "ledger.jsonl";
 /// What the manifest says it is, so that a foreign file of that name is told apart.
 const FORMAT: &str = "edgezero shards";
-/// Largest manifest read, in bytes: a thousand refusals take about 200 KB.
+/// Version of the manifest and of the group files that this program writes and reads.
+const VERSION: u32 = 2;
+/// Refusals told one by one; all of them are counted.
+pub const REFUSALS_MAX: usize = 1000;
+/// Largest manifest read, in bytes: a thousand refusals take about 200 KB, a shard file and its group 300 bytes.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// The manifest.
@@ -24,15 +33,17 @@ pub struct Manifest {
     pub source: Source,
     /// What became of it.
     pub report: Report,
-    /// Its shard files, shortest array first.
+    /// Its groups, in the order of their sources.
+    pub groups: Vec<GroupEntry>,
+    /// Its shard files, shortest array first; those of one length in the order of their groups.
     pub shards: Vec<ShardEntry>,
     /// Its ledger, if it has one.
     #[serde(default)]
     pub ledger: Option<LedgerEntry>,
 }
 
-/// The ledger of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Length and checksum of a ledger, or of a group's part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// Lines.
     pub lines: u64,
@@ -47,9 +58,11 @@ pub struct LedgerEntry {
 pub struct Source {
     /// SHA-256 over name, size and modification time of every file, and the converter's version.
     pub identity: String,
-    /// Files that were looked at as records.
+    /// Files of records and archives.
     pub n_files: u64,
-    /// Their bytes.
+    /// Files of other kinds beside them.
+    pub n_others: u64,
+    /// Bytes of the records and archives.
     pub bytes: u64,
 }
 
@@ -101,6 +114,42 @@ pub struct Report {
     pub refused: Vec<Refusal>,
 }
 
+impl Report {
+    /// Adds the counts of another part of the same data set, which comes after this one.
+    pub fn add(&mut self, other: Report) {
+        self.files += other.files;
+        self.files_skipped += other.files_skipped;
+        self.files_refused += other.files_refused;
+        self.games += other.games;
+        self.games_accepted += other.games_accepted;
+        self.games_refused += other.games_refused;
+        self.games_filtered += other.games_filtered;
+        self.games_duplicate += other.games_duplicate;
+        self.games_shared_opening += other.games_shared_opening;
+        self.positions += other.positions;
+        self.positions_value += other.positions_value;
+        self.positions_score += other.positions_score;
+        self.positions_ownership += other.positions_ownership;
+        for (counts, others) in [
+            (&mut self.refused_by_reason, other.refused_by_reason),
+            (&mut self.filtered_by_reason, other.filtered_by_reason),
+            (&mut self.repaired_by_kind, other.repaired_by_kind),
+            (&mut self.results, other.results),
+        ] {
+            for (what, n) in others {
+                *counts.entry(what).or_default() += n;
+            }
+        }
+        for (size, count) in other.sizes {
+            let sum = self.sizes.entry(size).or_default();
+            sum.games += count.games;
+            sum.positions += count.positions;
+        }
+        let room = REFUSALS_MAX.saturating_sub(self.refused.len());
+        self.refused.extend(other.refused.into_iter().take(room));
+    }
+}
+
 /// Games and positions of one board size.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SizeCount {
@@ -144,8 +193,15 @@ pub struct ShardEntry {
 
 impl Manifest {
     /// The manifest of a new data set.
-    pub fn new(source: Source, report: Report, shards: Vec<ShardEntry>) -> Manifest {
-        Manifest { format: FORMAT.to_string(), version: VERSION, source, report, shards, ledger: None }
+    pub(super) fn new(source: Source, report: Report, groups: Vec<GroupEntry>, shards: Vec<ShardEntry>) -> Manifest {
+        Manifest { format: FORMAT.to_string(), version: VERSION, source, report, groups, shards, ledger: None }
+    }
+
+    /// The files in the folder that belong to the data set.
+    pub(super) fn file_names(&self) -> impl Iterator<Item = &str> {
+        let files = self.groups.iter().flat_map(|g| [&g.file, &g.ledger]).chain(self.shards.iter().map(|s| &s.file));
+        let ledger = self.ledger.map(|_| LEDGER_NAME);
+        files.map(String::as_str).chain(ledger).chain([MANIFEST_NAME])
     }
 
     /// Reads `dir/manifest.json`.
@@ -204,7 +260,14 @@ fn describe_absence(dir: &Path) -> &'static str {
 pub(super) fn is_ours(name: &str) -> bool {
     let stem = name.strip_suffix(".part").unwrap_or(name);
     let shard = [".shard", ".new", ".games"].iter().any(|suffix| stem.ends_with(suffix)) && stem.starts_with("len");
-    shard || stem == MANIFEST_NAME || stem == LEDGER_NAME
+    let group = stem.starts_with(GROUP_PREFIX) && [".json", ".ledger", ".new"].iter().any(|suffix| stem.ends_with(suffix));
+    let ledger = stem.starts_with("ledger") && [".jsonl", ".new"].iter().any(|suffix| stem.ends_with(suffix));
+    shard
+        || group
+        || ledger
+        || stem == MANIFEST_NAME
+        || [LOCK_NAME, LISTING_NAME].contains(&name)
+        || name.starts_with(SPOOL_PREFIX)
 }
 
 /// Whether the folder's manifest calls itself ours, of whatever version and however damaged.

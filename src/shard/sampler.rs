@@ -31,17 +31,19 @@ impl Split {
 /// One drawn position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Index of its record in the shard.
+    /// Index of its record among those of all shards of the sampler's length.
     pub position: u64,
     /// One of the eight symmetries, 0 the identity.
     pub symmetry: u8,
 }
 
-/// Draws the positions of one split of one shard: every position once an epoch, in an order that `(seed, epoch)` keys.
-/// Memory: 16 bytes a game.
+/// Draws the positions of one split of all shards of one length: every position once an epoch, in an order that
+/// `(seed, epoch)` keys. How the positions are spread over files does not matter. Memory: 16 bytes a game.
 pub struct Sampler {
     dataset: Arc<Dataset>,
-    shard_idx: usize,
+    len: usize,
+    /// Positions in the shards of this length up to and with each of them.
+    shard_ends: Vec<u64>,
     seed: u64,
     games: Vec<Span>,
     n_positions: u64,
@@ -52,7 +54,7 @@ pub struct Sampler {
 struct Span {
     /// Positions of the split before this game.
     before: u64,
-    /// Its first record in the shard.
+    /// Its first record, counted through the shards.
     first_record: u64,
 }
 
@@ -66,17 +68,21 @@ impl Sampler {
         if validation_permille > 1000 {
             return Err(Error::call("held-out share", format!("{validation_permille} of 1000 games")));
         }
-        let shard_idx = dataset.shards().iter().position(|shard| shard.len() == len).ok_or_else(|| {
+        if dataset.shards_of(len).is_empty() {
             let lens = dataset.board_lens().iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-            Error::new(dataset.dir().display(), format!("no boards of length {len}, only of {lens}"))
-                .hint("--board-size with one of these, or other games")
-        })?;
-        let (mut games, mut n_positions) = (Vec::new(), 0);
-        for game in dataset.shards()[shard_idx].games().filter(|g| Split::of(g.hash, validation_permille) == split) {
-            games.push(Span { before: n_positions, first_record: game.first_record });
-            n_positions += u64::from(game.n_records);
+            let what = format!("no boards of length {len}, only of {lens}");
+            return Err(Error::new(dataset.dir().display(), what).hint("--board-size with one of these, or other games"));
         }
-        Ok(Sampler { dataset: Arc::clone(dataset), shard_idx, seed, games, n_positions })
+        let (mut shard_ends, mut games, mut n_positions, mut before_shard) = (Vec::new(), Vec::new(), 0, 0);
+        for shard in dataset.shards_of(len) {
+            for game in shard.games().filter(|g| Split::of(g.hash, validation_permille) == split) {
+                games.push(Span { before: n_positions, first_record: before_shard + game.first_record });
+                n_positions += u64::from(game.n_records);
+            }
+            before_shard += shard.n_positions();
+            shard_ends.push(before_shard);
+        }
+        Ok(Sampler { dataset: Arc::clone(dataset), len, shard_ends, seed, games, n_positions })
     }
 
     /// Positions of an epoch.
@@ -108,9 +114,17 @@ impl Sampler {
         })
     }
 
-    /// The shard drawn from.
-    pub fn shard(&self) -> &Shard {
-        &self.dataset.shards()[self.shard_idx]
+    /// Side of the array of the boards drawn.
+    #[expect(clippy::len_without_is_empty, reason = "a side length, not a count")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The shard of a sample and the index of its record there.
+    pub fn place(&self, sample: Sample) -> (&Shard, u64) {
+        let idx = self.shard_ends.partition_point(|&end| end <= sample.position);
+        let before = if idx == 0 { 0 } else { self.shard_ends[idx - 1] };
+        (&self.dataset.shards_of(self.len)[idx], sample.position - before)
     }
 
     /// The record of a sample.
@@ -118,7 +132,8 @@ impl Sampler {
     /// # Errors
     /// As [`Shard::record`].
     pub fn record(&self, sample: Sample) -> Result<Record<'_>> {
-        self.shard().record(sample.position)
+        let (shard, position) = self.place(sample);
+        shard.record(position)
     }
 
     /// The record index of the split's position `place`.
@@ -185,7 +200,8 @@ mod tests {
     #[test]
     fn an_epoch_visits_every_position_of_its_split_once() {
         let dir = testing::TempDir::new("sampler");
-        let dataset = Arc::new(testing::small_dataset(&dir.0, 120));
+        let dataset = Arc::new(testing::dataset_in_groups(&dir.0, 120, 5));
+        assert_eq!(dataset.shards_of(9).len(), 6);
         let mut all = HashSet::new();
         let mut total = 0;
         for split in [Split::Train, Split::Validation] {
@@ -196,8 +212,9 @@ mod tests {
                 let seen: HashSet<u64> = (0..n).map(|i| sampler.sample(epoch * n + i).position).collect();
                 assert_eq!(seen.len() as u64, n);
                 for &position in &seen {
-                    let game = sampler.shard().record(position).unwrap().game();
-                    assert_eq!(Split::of(sampler.shard().game(game.into()).hash, 200), split);
+                    let (shard, position) = sampler.place(Sample { position, symmetry: 0 });
+                    let game = shard.record(position).unwrap().game();
+                    assert_eq!(Split::of(shard.game(game.into()).hash, 200), split);
                 }
                 all.extend(seen);
             }
@@ -224,5 +241,19 @@ mod tests {
         assert_eq!(symmetries, (0..8).collect());
         let err = Sampler::new(&dataset, Split::Train, 100, 1, 13).err().unwrap().to_string();
         assert!(err.contains("no boards of length 13, only of 9"), "{err}");
+    }
+
+    #[test]
+    fn files_of_one_length_are_one_population() {
+        let (one, many) = (testing::TempDir::new("sampler-one"), testing::TempDir::new("sampler-many"));
+        let sampler = |dataset| Sampler::new(&Arc::new(dataset), Split::Train, 100, 3, 9).unwrap();
+        let (one, many) = (sampler(testing::small_dataset(&one.0, 100)), sampler(testing::dataset_in_groups(&many.0, 100, 7)));
+        assert_eq!((one.n_positions(), one.n_games()), (many.n_positions(), many.n_games()));
+        for i in 0..one.n_positions() {
+            let (a, b) = (one.sample(i), many.sample(i));
+            assert_eq!(a, b);
+            let (a, b) = (one.record(a).unwrap(), many.record(b).unwrap());
+            assert_eq!((a.row(), a.policy(), a.ply()), (b.row(), b.policy(), b.ply()));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Small made-up data sets for this room's tests.
 
-use super::{Dataset, DatasetWriter, GameHash, Outcome, Report, Source, Target, append_record};
+use super::{Dataset, DatasetWriter, GameHash, Group, Outcome, Report, Source, Target, append_record};
 use crate::base::rng::mix;
 use crate::compute::packed::{MOVE_NONE, row_bytes};
 use crate::go::{Color, Size};
@@ -23,10 +23,16 @@ impl Drop for TempDir {
     }
 }
 
-/// `n_games` games of 1 to 12 empty 9x9 boards.
+/// `n_games` games of 1 to 12 empty 9x9 boards, in one group.
 pub fn small_dataset(dir: &Path, n_games: u64) -> Dataset {
+    dataset_in_groups(dir, n_games, 1)
+}
+
+/// The same games, so many in turn to each of `n_groups` groups, one of which is cut.
+pub fn dataset_in_groups(dir: &Path, n_games: u64, n_groups: u64) -> Dataset {
     let size = Size::square(9).unwrap();
     let mut writer = DatasetWriter::create(dir).unwrap();
+    let mut groups = Vec::new();
     for game in 0..n_games {
         let mut records = Vec::new();
         let n = 1 + mix(game) % 12;
@@ -52,7 +58,13 @@ pub fn small_dataset(dir: &Path, n_games: u64) -> Dataset {
         let mut hash = [0; 16];
         hash[..8].copy_from_slice(&mix(game).to_le_bytes());
         writer.push_game(size, GameHash(hash), &mut records).unwrap();
+        if game == n_games / 3 && n_groups > 1 {
+            writer.cut().unwrap();
+        }
+        if (game + 1) * n_groups / n_games > game * n_groups / n_games {
+            groups.push(writer.end_group(Group { key: format!("{game:x}"), ..Group::default() }).unwrap());
+        }
     }
-    writer.finish(Source::default(), Report::default()).unwrap();
+    writer.finish(Source::default(), Report::default(), groups).unwrap();
     Dataset::open(dir).unwrap()
 }

@@ -1,6 +1,9 @@
 //! Reading every byte of a data set.
 
 use super::dataset::Dataset;
+use super::group::Group;
+use super::layout::HINT_AGAIN;
+use super::ledger::open_ledger;
 use super::reader::Shard;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
@@ -18,7 +21,7 @@ pub struct Verified {
     pub bytes: u64,
 }
 
-/// Checks every block and every record of `dataset`; `tick` gets the positions done so far.
+/// Checks every block, every record, the ledger and every group's files of `dataset`; `tick` gets the positions done so far.
 ///
 /// # Errors
 /// The first thing wrong, with file and byte offset; [`Error::stopped`] when asked to stop.
@@ -36,6 +39,17 @@ pub fn verify(dataset: &Dataset, stop: &Stop, mut tick: impl FnMut(u64)) -> Resu
         }
         done.files += 1;
         done.bytes += entry.bytes;
+    }
+    for entry in &dataset.manifest().groups {
+        let group = Group::read(dataset.dir(), &entry.file)?;
+        done.bytes += group.open_ledger(dataset.dir())?.check()?;
+        if let Some(shard) = group.shards.iter().find(|shard| !dataset.manifest().shards.contains(shard)) {
+            let what = format!("names {}, which manifest.json does not", shard.file);
+            return Err(Error::new(dataset.dir().join(&entry.file).display(), what).hint(HINT_AGAIN));
+        }
+    }
+    if dataset.manifest().ledger.is_some() {
+        done.bytes += open_ledger(dataset.dir())?.check()?;
     }
     Ok(done)
 }

@@ -1,15 +1,27 @@
 //! Writing a data set: streams records to disk in memory that does not grow with them.
 
+use super::group::{Completeness, GROUP_PREFIX, Group, GroupEntry};
 use super::layout::{GAME_BYTES, GameEntry, GameHash, HEADER_BYTES, HINT_AGAIN, Header, records_per_block, stride, u32_at};
-use super::manifest::{self, LEDGER_NAME, LedgerEntry, MANIFEST_NAME, Manifest, Report, ShardEntry, Source};
-use crate::base::fs::{WholeFile, create_dir};
+use super::ledger::{LinesWriter, new_ledger_name};
+use super::lock::{FolderLock, LOCK_NAME};
+use super::manifest::{
+    self, LEDGER_NAME, LISTING_NAME, LedgerEntry, MANIFEST_NAME, Manifest, Report, SPOOL_PREFIX, ShardEntry, Source,
+};
+use crate::base::fs::{WholeFile, create_dir, sync_parent};
 use crate::base::limits::BOARD_LEN_MAX;
 use crate::base::{Error, Result};
 use crate::compute::packed::row_bytes;
 use crate::go::Size;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+/// Name of a group's part of the ledger while it is written.
+const PART_NAME: &str = "ledger-part.new";
+/// Name of the ledger while it is written.
+const NEW_LEDGER_NAME: &str = "ledger.new";
 
 /// Where the folder of a data set in the making comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,24 +30,69 @@ enum Origin {
     Found,
 }
 
-/// A data set in the making. Dropped before [`DatasetWriter::finish`], it leaves the folder as it was.
+/// What happens to finished groups that no manifest names when the writer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// They are removed: the folder holds what it held before.
+    Remove,
+    /// They stay, unseen by readers, and the next writer finds them: a stopped conversion goes on.
+    Keep,
+}
+
+/// A data set in the making. Until [`DatasetWriter::finish`], readers see what the folder held before.
 pub struct DatasetWriter {
     dir: PathBuf,
     shards: [Option<ShardWriter>; BOARD_LEN_MAX + 1],
-    ledger: Option<(WholeFile, LedgerEntry)>,
+    /// The finished shard files of the group being written.
+    parts: Vec<ShardEntry>,
+    /// Its part of the ledger.
+    part: Option<LinesWriter>,
+    ledger: Option<LinesWriter>,
     origin: Origin,
-    /// Held so that two writers never share a folder.
-    _lock: File,
+    unfinished: Unfinished,
+    /// The files of the data set that readers see; `None` in a new folder, and where a manifest of another version or a
+    /// damaged one does not tell.
+    in_use: Option<HashSet<String>>,
+    lock: Option<FolderLock>,
 }
 
 impl DatasetWriter {
-    /// Starts a data set in `dir`, which is new, empty, or an older data set to be replaced.
+    /// Starts a data set in `dir`, which is new, empty, or an older data set to be brought up to date.
     ///
     /// # Errors
-    /// Files in `dir` that are not ours, or another writer at work there.
+    /// As [`DatasetWriter::check_folder`]; another writer at work there; a folder that cannot be written.
     pub fn create(dir: &Path) -> Result<DatasetWriter> {
+        DatasetWriter::check_folder(dir)?;
         let origin = if dir.exists() { Origin::Found } else { Origin::Made };
         create_dir(dir)?;
+        let lock = FolderLock::take(dir).inspect_err(|_| remove_if_made(dir, origin))?;
+        let manifest = Manifest::read(dir).ok();
+        let in_use = manifest.as_ref().map(|manifest| manifest.file_names().map(str::to_string).collect());
+        let writer = DatasetWriter {
+            dir: dir.to_path_buf(),
+            shards: std::array::from_fn(|_| None),
+            parts: Vec::new(),
+            part: None,
+            ledger: None,
+            origin,
+            unfinished: Unfinished::Remove,
+            in_use,
+            lock: Some(lock),
+        };
+        writer.name_ledger(manifest.and_then(|manifest| manifest.ledger))?;
+        let is_half = |name: &str| name.ends_with(".part") || name.ends_with(".new");
+        writer.remove_files(|name| is_half(name) || name == LISTING_NAME || name.starts_with(SPOOL_PREFIX));
+        Ok(writer)
+    }
+
+    /// Whether a data set may be written in `dir`: it is not there, empty, or holds nothing but files of ours.
+    ///
+    /// # Errors
+    /// Files that are not ours, a manifest of something else, a folder that cannot be read.
+    pub fn check_folder(dir: &Path) -> Result<()> {
+        if !dir.exists() {
+            return Ok(());
+        }
         let entries = std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))?;
         for entry in entries {
             let name = entry.map_err(|e| Error::io(dir, &e))?.file_name();
@@ -48,14 +105,51 @@ impl DatasetWriter {
             let what = format!("holds a {MANIFEST_NAME} of something else: will not write here");
             return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --out"));
         }
-        let lock = File::open(dir).map_err(|e| Error::io(dir, &e))?;
-        if let Err(std::fs::TryLockError::WouldBlock) = lock.try_lock() {
-            return Err(Error::new(dir.display(), "another edgezero convert is writing here").hint("wait for it to end"));
-        }
-        Ok(DatasetWriter { dir: dir.to_path_buf(), shards: std::array::from_fn(|_| None), ledger: None, origin, _lock: lock })
+        Ok(())
     }
 
-    /// Adds a game; `records` as [`super::append_record`] makes them. Their game number is filled in here.
+    /// Removes what a writer that was killed after its last step left beside the data set of `manifest` in `dir`.
+    /// Does nothing where another one is at work, or where nothing may be changed: readers see none of it.
+    pub fn tidy(dir: &Path, manifest: &Manifest) {
+        let named: HashSet<&str> = manifest.file_names().collect();
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        if names.any(|name| manifest::is_ours(&name) && !named.contains(name.as_str()))
+            && let Ok(writer) = DatasetWriter::create(dir)
+        {
+            drop(writer);
+        }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What to leave when the writer is dropped unfinished; [`Unfinished::Remove`] unless told.
+    pub fn on_drop(&mut self, unfinished: Unfinished) {
+        self.unfinished = unfinished;
+    }
+
+    /// The groups that the folder holds whole, of the present data set or of a writer that ended early, by key.
+    /// Their files were opened; the data blocks in them were not read.
+    pub fn finished_groups(&self) -> BTreeMap<String, GroupEntry> {
+        let mut found = BTreeMap::new();
+        // Those of the present data set first.
+        let mut files: Vec<String> = self.file_names().filter(|name| name.starts_with(GROUP_PREFIX)).collect();
+        files.sort_by_key(|file| (!self.in_use.as_ref().is_some_and(|in_use| in_use.contains(file)), file.clone()));
+        for file in files {
+            let Ok(group) = Group::read(&self.dir, &file) else { continue };
+            if group.completeness == Completeness::Whole && group.is_there(&self.dir) {
+                let (ledger, completeness) = (group.ledger_file(), group.completeness);
+                found.entry(group.key).or_insert(GroupEntry { file, ledger, completeness });
+            }
+        }
+        found
+    }
+
+    /// Adds a game to the group being written; `records` as [`super::append_record`] makes them. Their game number is
+    /// filled in here.
     pub fn push_game(&mut self, size: Size, hash: GameHash, records: &mut [u8]) -> Result<()> {
         let len = size.len_max();
         let shard = match &mut self.shards[len] {
@@ -65,54 +159,110 @@ impl DatasetWriter {
         shard.push_game(size, hash, records)
     }
 
-    /// Adds a line, its end included, to the ledger, which appears together with the data set.
-    pub fn push_ledger(&mut self, line: &[u8]) -> Result<()> {
-        let (file, entry) = match &mut self.ledger {
-            Some(ledger) => ledger,
-            empty => {
-                let file = WholeFile::create(&self.dir.join(LEDGER_NAME))?;
-                empty.insert((file, LedgerEntry { lines: 0, bytes: 0, crc: 0 }))
-            }
+    /// Adds a line, its end included, to the part of the ledger that belongs to the group being written.
+    pub fn push_part(&mut self, line: &[u8]) -> Result<()> {
+        let part = match &mut self.part {
+            Some(part) => part,
+            empty => empty.insert(LinesWriter::create(&self.dir.join(PART_NAME))?),
         };
-        entry.lines += 1;
-        entry.bytes += line.len() as u64;
-        entry.crc = crc32c::crc32c_append(entry.crc, line);
-        file.write(line)
+        part.push(line)
     }
 
-    /// Completes the data set: from here on readers see it, and what it replaces is gone.
-    pub fn finish(mut self, source: Source, report: Report) -> Result<Manifest> {
-        let mut entries = Vec::new();
+    /// Adds a line, its end included, to the ledger, which appears together with the data set.
+    pub fn push_ledger(&mut self, line: &[u8]) -> Result<()> {
+        let ledger = match &mut self.ledger {
+            Some(ledger) => ledger,
+            empty => empty.insert(LinesWriter::create(&self.dir.join(NEW_LEDGER_NAME))?),
+        };
+        ledger.push(line)
+    }
+
+    /// Ends the shard files being written: the games that follow in this group go to new ones. An archive is one group
+    /// and has its cuts where its unpacked folder would have the ends of groups, so that both give the same files.
+    pub fn cut(&mut self) -> Result<()> {
         for shard in self.shards.iter_mut().filter_map(Option::take) {
-            entries.push(shard.finish()?);
-        }
-        for entry in &mut entries {
+            let made = shard.path.clone();
+            let mut entry = shard.finish()?;
             // New names beside the old files: the old data set stays whole until the manifest is replaced.
-            let made = self.dir.join(&entry.file);
-            entry.file = format!("len{}-{:08x}.shard", entry.len, entry.header_crc);
+            entry.file = format!("len{}-{}.shard", entry.len, entry.file);
             let path = self.dir.join(&entry.file);
-            std::fs::rename(&made, &path).map_err(|e| Error::io(&path, &e))?;
+            if same_content(&made, &path) {
+                // A map of it, or another group, may hold the file that is there.
+                std::fs::remove_file(&made).map_err(|e| Error::io(&made, &e))?;
+            } else {
+                std::fs::rename(&made, &path).map_err(|e| Error::io(&path, &e))?;
+            }
+            self.parts.push(entry);
         }
-        let mut manifest = Manifest::new(source, report, entries);
-        if let Some((file, entry)) = self.ledger.take() {
-            // A stop between here and the manifest leaves a ledger of other shards; its checksum in the manifest tells.
-            file.commit()?;
+        Ok(())
+    }
+
+    /// Completes the group being written, from the games and lines pushed since the last one. `group` holds all but its
+    /// shards and its part of the ledger.
+    pub fn end_group(&mut self, mut group: Group) -> Result<GroupEntry> {
+        self.cut()?;
+        group.shards = std::mem::take(&mut self.parts);
+        let made = self.dir.join(PART_NAME);
+        let part = match self.part.take() {
+            Some(part) => part,
+            None => LinesWriter::create(&made)?,
+        };
+        group.ledger = part.finish()?;
+        let path = self.dir.join(group.ledger_file());
+        std::fs::rename(&made, &path).map_err(|e| Error::io(&path, &e))?;
+        group.write(&self.dir)
+    }
+
+    /// Adds the counts of these groups to `report`, which tells what no group counts.
+    pub fn add_counts(&self, report: &mut Report, groups: &[GroupEntry]) -> Result<()> {
+        groups.iter().try_for_each(|entry| {
+            report.add(Group::read(&self.dir, &entry.file)?.report);
+            Ok(())
+        })
+    }
+
+    /// Completes the data set of these groups, in this order: from here on readers see it, and what it replaces is gone.
+    pub fn finish(mut self, source: Source, report: Report, groups: Vec<GroupEntry>) -> Result<Manifest> {
+        let mut shards = Vec::new();
+        for entry in &groups {
+            shards.extend(Group::read(&self.dir, &entry.file)?.shards);
+        }
+        // Stable: shards of one length stay in the order of their groups.
+        shards.sort_by_key(|shard| shard.len);
+        let mut manifest = Manifest::new(source, report, groups, shards);
+        if let Some(ledger) = self.ledger.take() {
+            let entry = ledger.finish()?;
+            let path = self.dir.join(new_ledger_name(entry));
+            std::fs::rename(self.dir.join(NEW_LEDGER_NAME), &path).map_err(|e| Error::io(&path, &e))?;
             manifest.ledger = Some(entry);
         }
+        // The files that it names first.
+        sync_parent(&self.dir.join(MANIFEST_NAME))?;
         manifest.write(&self.dir)?;
-        self.remove_leftovers(&manifest);
+        self.name_ledger(manifest.ledger)?;
+        self.in_use = Some(manifest.file_names().map(str::to_string).collect());
+        self.unfinished = Unfinished::Remove;
         Ok(manifest)
     }
 
-    /// Removes what the manifest does not name. A failure leaves files that no reader looks at.
-    fn remove_leftovers(&self, manifest: &Manifest) {
-        let Ok(entries) = std::fs::read_dir(&self.dir) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_ledger = name == LEDGER_NAME && manifest.ledger.is_some();
-            let in_use = is_ledger || name == MANIFEST_NAME || manifest.shards.iter().any(|s| s.file == name);
-            if !in_use && manifest::is_ours(&name) && std::fs::remove_file(entry.path()).is_err() {
-                log::warn!("{}: left over, could not be removed", entry.path().display());
+    /// Gives the ledger its name: under that of the old one it could not come together with the manifest.
+    fn name_ledger(&self, entry: Option<LedgerEntry>) -> Result<()> {
+        let Some(entry) = entry else { return Ok(()) };
+        let (fresh, path) = (self.dir.join(new_ledger_name(entry)), self.dir.join(LEDGER_NAME));
+        if fresh.is_file() { std::fs::rename(&fresh, &path).map_err(|e| Error::io(&path, &e)) } else { Ok(()) }
+    }
+
+    fn file_names(&self) -> impl Iterator<Item = String> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+    }
+
+    /// Removes the files of ours that `is_waste` says. A failure leaves files that no reader looks at.
+    fn remove_files(&self, is_waste: impl Fn(&str) -> bool) {
+        for name in self.file_names().filter(|name| manifest::is_ours(name) && is_waste(name)) {
+            let path = self.dir.join(name);
+            if std::fs::remove_file(&path).is_err() && path.exists() {
+                log::warn!("{}: left over, could not be removed", path.display());
             }
         }
     }
@@ -121,13 +271,46 @@ impl DatasetWriter {
 impl Drop for DatasetWriter {
     fn drop(&mut self) {
         self.shards.fill_with(|| None);
-        self.ledger = None;
-        if self.origin == Origin::Made {
-            // Fails, as it should, when the data set is in it.
-            let _ = std::fs::remove_dir(&self.dir);
+        (self.part, self.ledger) = (None, None);
+        let unknown = self.in_use.is_none() && self.dir.join(MANIFEST_NAME).exists();
+        if self.unfinished == Unfinished::Remove && !unknown {
+            let in_use = self.in_use.take().unwrap_or_default();
+            self.remove_files(|name| name != LOCK_NAME && !in_use.contains(name));
         }
+        self.lock = None;
+        remove_if_made(&self.dir, self.origin);
     }
 }
+
+/// Removes a folder that we made, if it is empty.
+fn remove_if_made(dir: &Path, origin: Origin) {
+    if origin == Origin::Made {
+        // Fails, as it should, when something is in it.
+        let _ = std::fs::remove_dir(dir);
+    }
+}
+
+/// Whether both files are there and hold the same bytes.
+fn same_content(a: &Path, b: &Path) -> bool {
+    let same = || -> std::io::Result<bool> {
+        let (mut a, mut b) = (File::open(a)?, File::open(b)?);
+        if a.metadata()?.len() != b.metadata()?.len() {
+            return Ok(false);
+        }
+        let (mut x, mut y) = (vec![0; COMPARE_BYTES], vec![0; COMPARE_BYTES]);
+        loop {
+            let n = a.read(&mut x)?;
+            b.read_exact(&mut y[..n])?;
+            if n == 0 || x[..n] != y[..n] {
+                return Ok(n == 0);
+            }
+        }
+    };
+    same().unwrap_or(false)
+}
+
+/// Bytes compared at a time.
+const COMPARE_BYTES: usize = 1 << 16;
 
 /// One shard file in the making.
 pub struct ShardWriter {
@@ -193,13 +376,15 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Writes the tables and the header; then the file is there.
+    /// Writes the tables and the header; then the file is there. The entry's `file` is the content's identity: half of
+    /// the SHA-256 of the tables, which hold the hashes of the games and the checksums of the blocks.
     pub fn finish(mut self) -> Result<ShardEntry> {
         if self.block.n_records > 0 {
             self.end_block();
         }
+        let mut identity = Sha256::new_with_prefix(&self.block_crcs);
         self.file.write(&self.block_crcs)?;
-        self.games.copy_to(&mut self.file)?;
+        self.games.copy_to(&mut self.file, &mut identity)?;
         let header = Header {
             len: self.len,
             n_records: self.n_records,
@@ -210,10 +395,10 @@ impl ShardWriter {
         let bytes = header.to_bytes();
         self.file.out().seek(SeekFrom::Start(0)).map_err(|e| Error::io(&self.path, &e))?;
         self.file.write(&bytes)?;
-        self.file.commit()?;
+        self.file.place()?;
         let parts = header.parts().ok_or_else(|| Error::new(self.path.display(), "too large").hint(HINT_AGAIN))?;
         Ok(ShardEntry {
-            file: self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            file: identity.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
             len: self.len,
             games: self.n_games,
             positions: self.n_records,
@@ -249,7 +434,7 @@ impl Spool {
         self.out.write_all(bytes).map_err(|e| Error::io(&self.path, &e))
     }
 
-    fn copy_to(&mut self, file: &mut WholeFile) -> Result<()> {
+    fn copy_to(&mut self, file: &mut WholeFile, identity: &mut Sha256) -> Result<()> {
         self.out.seek(SeekFrom::Start(0)).map_err(|e| Error::io(&self.path, &e))?;
         let mut chunk = vec![0; 1 << 16];
         loop {
@@ -257,6 +442,7 @@ impl Spool {
             if n == 0 {
                 return Ok(());
             }
+            identity.update(&chunk[..n]);
             file.write(&chunk[..n])?;
         }
     }

@@ -38,7 +38,7 @@ pub(crate) struct Prefetcher {
 impl Prefetcher {
     /// Starts the workers.
     pub(crate) fn start(sampler: &Arc<Sampler>, plan: PrefetchPlan) -> Result<Prefetcher> {
-        let len = sampler.shard().len();
+        let len = sampler.len();
         let mut workers = Vec::with_capacity(plan.workers);
         for w in 0..plan.workers as u64 {
             let (ready_tx, ready) = sync_channel(plan.factor);

@@ -69,3 +69,22 @@ pub fn members(archive: &Path) -> Vec<(String, Vec<u8>)> {
         })
         .collect()
 }
+
+/// Runs a command to its end; gives what it said and its peak of resident memory in bytes (0 where there is no /proc).
+pub fn run_and_watch(mut command: std::process::Command) -> (std::process::Output, u64) {
+    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("a program");
+    let status = format!("/proc/{}/status", child.id());
+    let watcher = std::thread::spawn(move || {
+        let mut peak = 0;
+        // The kernel keeps the peak, so looking now and then until the end is enough. A dead process has no such line.
+        while let Ok(text) = std::fs::read_to_string(&status) {
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let Some(kib) = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()) else { break };
+            peak = kib << 10;
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        peak
+    });
+    let output = child.wait_with_output().expect("its end");
+    (output, watcher.join().expect("no panic"))
+}

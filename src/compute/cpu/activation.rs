@@ -99,7 +99,6 @@ macro_rules! with_activation {
         }
     };
 }
-pub(super) use with_activation;
 
 /// One value, where speed does not matter.
 pub(super) fn value(act: Activation, z: f32) -> f32 {

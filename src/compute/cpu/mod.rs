@@ -1,27 +1,39 @@
-//! The CPU backend: f32, channel fastest, a library GEMM a chunk, a thread pool of a given size.
+//! The CPU backend: f32, channel fastest, kernels for the instruction set at hand, a team of threads.
 //!
 //! Work is cut into chunks by the shape alone, and partial sums are added in the order of the chunks, so results are
 //! the same bytes for any number of threads. Scratch memory belongs to the backend and grows only until the
 //! largest shape was seen; the GEMM library and the thread pool keep buffers of their own.
 
 mod activation;
+mod ceiling;
 mod conv;
+mod frame;
+mod gemm;
 mod loss;
 mod norm;
 mod optimiser;
+mod output;
 mod pool;
+mod simd;
+mod team;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod winograd;
 
 use super::*;
 use crate::base::Error;
-use rayon::prelude::*;
+use frame::{Before, View};
+use simd::Isa;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use team::Team;
 
 /// Cells a chunk of an elementwise or reducing pass: long enough to hide the hand-over, short enough to balance.
 const CHUNK_CELLS: usize = 512;
-/// Most threads a pool is made of: more than any board or desktop this is built for.
+/// Elements a thread that walk together when playing: tensors of them, and what lies between the stages of a convolution,
+/// stay in the caches.
+const TOGETHER_ELEMENTS: usize = 1 << 17;
+/// Most threads a backend has: more than any board or desktop this is built for.
 const THREADS_MAX: usize = 256;
 
 /// A buffer in host memory.
@@ -29,56 +41,107 @@ pub type CpuBuf = Vec<f32>;
 
 /// The CPU backend.
 pub struct CpuOps {
-    pool: rayon::ThreadPool,
-    /// One a thread: the gathered rows of a convolution.
-    scratch: Vec<Mutex<Vec<f32>>>,
+    isa: Isa,
+    team: Team,
     /// Partial sums of the reduction at work.
-    partials: Mutex<Vec<f32>>,
-    /// Rearranged weights of the convolution at work.
-    weights: Mutex<Vec<f32>>,
+    partials: Mutex<CpuBuf>,
+    /// Prepared weights of the convolution at work.
+    weights: Mutex<Scratch>,
+    /// Turned weights of the convolution at work.
+    turned: Mutex<Scratch>,
+    /// What the threads share in a weight gradient.
+    shared: Mutex<Scratch>,
 }
 
 impl CpuOps {
-    /// A pool of `threads` threads.
+    /// A backend of `threads` threads: the caller's and its helpers.
     pub fn new(threads: usize) -> Result<CpuOps> {
+        CpuOps::with_isa(threads, Isa::detect())
+    }
+
+    fn with_isa(threads: usize, isa: Isa) -> Result<CpuOps> {
         if threads == 0 || threads > THREADS_MAX {
             return Err(Error::call("--threads", format!("{threads}, expected 1 to {THREADS_MAX}")));
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("compute-{i}"))
-            .build()
-            .map_err(|e| Error::new("compute threads", e))?;
-        let scratch = (0..threads).map(|_| Mutex::new(Vec::new())).collect();
-        Ok(CpuOps { pool, scratch, partials: Mutex::new(Vec::new()), weights: Mutex::new(Vec::new()) })
+        Ok(CpuOps {
+            isa,
+            team: Team::new(threads)?,
+            partials: Mutex::default(),
+            weights: Mutex::default(),
+            turned: Mutex::default(),
+            shared: Mutex::default(),
+        })
     }
 
-    /// Threads of the pool.
+    /// Threads that compute.
     pub fn threads(&self) -> usize {
-        self.scratch.len()
+        self.team.threads()
+    }
+}
+
+/// A pointer that threads may share; who uses it says why that is sound.
+#[derive(Clone, Copy)]
+struct RawMut(*mut f32);
+
+impl RawMut {
+    /// # Safety
+    /// Element `i` lies within, or one beyond, what the pointer was made from.
+    #[inline(always)]
+    unsafe fn add(self, i: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(i) }
+    }
+}
+
+// SAFETY: it is only an address; every use of it states which thread writes what.
+unsafe impl Send for RawMut {}
+// SAFETY: as above.
+unsafe impl Sync for RawMut {}
+
+/// One cache line.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([f32; 16]);
+
+/// Memory that begins at a cache line, only grows and holds anything.
+#[derive(Default)]
+struct Scratch(Vec<Line>);
+
+impl Scratch {
+    /// Of a length that is known from the start.
+    fn with_len(len: usize) -> Result<Scratch> {
+        let mut scratch = Scratch::default();
+        let lines = len.div_ceil(16);
+        scratch.0.try_reserve_exact(lines).map_err(|e| Error::new(format!("allocating {} bytes", 4 * len), e))?;
+        scratch.first(len);
+        Ok(scratch)
     }
 
-    /// Calls `f` for every item, in the pool, with the thread's scratch of at least `scratch_len` elements.
-    fn each<I: IndexedParallelIterator>(&self, items: I, scratch_len: usize, f: impl Fn(I::Item, &mut [f32]) + Sync + Send) {
-        let run = |item: I::Item| {
-            if scratch_len == 0 {
-                return f(item, &mut []);
-            }
-            let thread = rayon::current_thread_index().unwrap_or(0);
-            let mut scratch = lock(&self.scratch[thread]);
-            f(item, grown(&mut scratch, scratch_len));
-        };
-        self.pool.install(|| items.with_max_len(1).for_each(run));
+    /// All elements.
+    fn all(&self) -> &[f32] {
+        // SAFETY: a line is sixteen numbers without gaps.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), 16 * self.0.len()) }
+    }
+
+    /// The first `len` elements.
+    fn first(&mut self, len: usize) -> &mut [f32] {
+        let lines = len.div_ceil(16);
+        if self.0.len() < lines {
+            self.0.reserve_exact(lines - self.0.len());
+            self.0.resize(lines, Line([0.0; 16]));
+        }
+        // SAFETY: a line is sixteen numbers without gaps, and `lines` of them hold `len` numbers.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
     }
 }
 
 /// The lock; what a panicking thread left inside is scratch and may be reused.
-fn lock(mutex: &Mutex<Vec<f32>>) -> MutexGuard<'_, Vec<f32>> {
+fn lock(mutex: &Mutex<CpuBuf>) -> MutexGuard<'_, CpuBuf> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first `len` elements of a buffer that only grows.
-fn grown(buf: &mut Vec<f32>, len: usize) -> &mut [f32] {
+fn grown(buf: &mut CpuBuf, len: usize) -> &mut [f32] {
     if buf.len() < len {
         buf.reserve_exact(len - buf.len());
         buf.resize(len, 0.0);
@@ -94,15 +157,29 @@ fn part_mut(at: AtMut<'_, CpuBuf>, len: usize) -> &mut [f32] {
     &mut at.buf[at.at..at.at + len]
 }
 
+fn plain(x: &[f32]) -> View<'_> {
+    View { x, before: None }
+}
+
+/// Points of `c` channels as an operation reads them.
+fn view(input: Input<'_, CpuBuf>, c: usize) -> View<'_> {
+    let before = input.norm.map(|NormAct { saved, act, mask }| {
+        let saved = part(saved, NORM_SAVED * c);
+        Before { scale: &saved[2 * c..3 * c], shift: &saved[3 * c..], act, mask: mask.mask }
+    });
+    View { x: input.x, before }
+}
+
 impl Ops for CpuOps {
     type Buf = CpuBuf;
+    type Prepared = conv::Prepared;
 
     fn describe(&self) -> String {
         format!("CPU (threads: {})", self.threads())
     }
 
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R {
-        self.pool.install(walk)
+        walk()
     }
 
     fn alloc(&self, len: usize) -> Result<CpuBuf> {
@@ -132,16 +209,45 @@ impl Ops for CpuOps {
         unpack::unpack(self, rows, to)
     }
 
-    fn conv(&self, shape: ConvShape, store: Store, x: &CpuBuf, weights: At<'_, CpuBuf>, y: &mut CpuBuf) {
-        conv::forward(self, shape, store, x, part(weights, shape.weights()), y);
+    fn prepare(&self, shape: ConvShape, weights: At<'_, CpuBuf>) -> Result<conv::Prepared> {
+        conv::Prepared::new(self, shape, part(weights, shape.weights()))
+    }
+
+    fn prepared_bytes(&self, shape: ConvShape) -> usize {
+        4 * conv::weights_len(self.isa, shape)
+    }
+
+    fn together(&self, n: usize, elements: usize) -> usize {
+        let threads = self.threads();
+        (TOGETHER_ELEMENTS / elements.max(1)).max(1).saturating_mul(threads).min(n)
+    }
+
+    fn conv(
+        &self,
+        shape: ConvShape,
+        base: Base<'_, CpuBuf>,
+        input: Input<'_, CpuBuf>,
+        weights: Weights<'_, CpuBuf, conv::Prepared>,
+        y: &mut CpuBuf,
+    ) {
+        let view = view(input, shape.c_in);
+        let base = match base {
+            Base::Zero => output::Base::Zero,
+            Base::Own => output::Base::Own,
+            Base::Of(buf) => output::Base::Of(buf),
+        };
+        match weights {
+            Weights::Plain(at) => conv::forward(self, shape, base, view, part(at, shape.weights()), y),
+            Weights::Prepared(prepared) => prepared.forward(self, shape, base, view, y),
+        }
     }
 
     fn conv_grad_input(&self, shape: ConvShape, store: Store, weights: At<'_, CpuBuf>, dy: &CpuBuf, dx: &mut CpuBuf) {
-        conv::grad_input(self, shape, store, part(weights, shape.weights()), dy, dx);
+        conv::grad_input(self, shape, store.into(), part(weights, shape.weights()), plain(dy), dx);
     }
 
-    fn conv_grad_weights(&self, shape: ConvShape, x: &CpuBuf, dy: &CpuBuf, dweights: AtMut<'_, CpuBuf>) {
-        conv::grad_weights(self, shape, x, dy, part_mut(dweights, shape.weights()));
+    fn conv_grad_weights(&self, shape: ConvShape, input: Input<'_, CpuBuf>, dy: &CpuBuf, dweights: AtMut<'_, CpuBuf>) {
+        conv::grad_weights(self, shape, view(input, shape.c_in), plain(dy), part_mut(dweights, shape.weights()));
     }
 
     fn norm_stats(
@@ -156,24 +262,12 @@ impl Ops for CpuOps {
         norm::stats(self, shape, source, params, x, mask, saved);
     }
 
-    fn norm_act(
-        &self,
-        shape: PointsShape,
-        act: Activation,
-        x: &CpuBuf,
-        saved: At<'_, CpuBuf>,
-        mask: Mask<'_, CpuBuf>,
-        y: &mut CpuBuf,
-    ) {
-        norm::act(self, shape, act, x, part(saved, NORM_SAVED * shape.c), mask.mask, y);
-    }
-
     fn norm_act_grad(&self, shape: PointsShape, act: Activation, args: NormGrad<'_, CpuBuf>) {
         norm::act_grad(self, shape, act, args);
     }
 
-    fn pool(&self, shape: PointsShape, kind: PoolKind, x: &CpuBuf, mask: Mask<'_, CpuBuf>, y: &mut CpuBuf) {
-        pool::forward(self, shape, kind, x, mask, y);
+    fn pool(&self, shape: PointsShape, kind: PoolKind, input: Input<'_, CpuBuf>, mask: Mask<'_, CpuBuf>, y: &mut CpuBuf) {
+        pool::forward(self, shape, kind, view(input, shape.c), mask, y);
     }
 
     fn pool_grad(
@@ -181,12 +275,12 @@ impl Ops for CpuOps {
         shape: PointsShape,
         kind: PoolKind,
         store: Store,
-        x: &CpuBuf,
+        input: Input<'_, CpuBuf>,
         mask: Mask<'_, CpuBuf>,
         dy: &CpuBuf,
         dx: &mut CpuBuf,
     ) {
-        pool::grad(self, shape, kind, store, x, mask, dy, dx);
+        pool::grad(self, shape, kind, store, view(input, shape.c), mask, dy, dx);
     }
 
     fn bias_act(&self, shape: RowsShape, act: Activation, x: &CpuBuf, bias: At<'_, CpuBuf>, y: &mut CpuBuf) {
@@ -247,7 +341,7 @@ impl Ops for CpuOps {
     }
 
     fn scratch_bytes(&self, shape: ConvShape) -> usize {
-        conv::scratch_bytes(self.threads(), shape)
+        conv::scratch_bytes(self, shape)
     }
 
     fn average(&self, len: usize, keep: f32, values: &CpuBuf, average: &mut CpuBuf) {

@@ -1,8 +1,8 @@
 //! Optimiser steps on flat buffers.
 
+use super::team::{Chunks, ChunksMut};
 use super::{CpuBuf, CpuOps};
 use crate::compute::{Decay, Rule, Span};
-use rayon::prelude::*;
 
 /// Elements a chunk of a step.
 const CHUNK: usize = 1 << 15;
@@ -21,11 +21,12 @@ pub(super) fn step(
             for span in spans {
                 let at = span.at..span.at + span.len;
                 let decay = factor(decay, span.decay);
-                let chunks = params[at.clone()]
-                    .par_chunks_mut(CHUNK)
-                    .zip(grads[at.clone()].par_chunks(CHUNK))
-                    .zip(first[at].par_chunks_mut(CHUNK));
-                ops.each(chunks, 0, |((params, grads), momenta), _| {
+                let chunks = (
+                    ChunksMut::new(&mut params[at.clone()], CHUNK),
+                    Chunks(&grads[at.clone()], CHUNK),
+                    ChunksMut::new(&mut first[at], CHUNK),
+                );
+                ops.team.each(chunks, 0, |(params, grads, momenta), _| {
                     for ((p, g), m) in params.iter_mut().zip(grads).zip(momenta) {
                         let g = g + decay * *p;
                         *m = momentum * *m + g;
@@ -43,12 +44,13 @@ pub(super) fn step(
             for span in spans {
                 let at = span.at..span.at + span.len;
                 let keep = 1.0 - rate * factor(decay, span.decay);
-                let chunks = params[at.clone()]
-                    .par_chunks_mut(CHUNK)
-                    .zip(grads[at.clone()].par_chunks(CHUNK))
-                    .zip(first[at.clone()].par_chunks_mut(CHUNK))
-                    .zip(second[at].par_chunks_mut(CHUNK));
-                ops.each(chunks, 0, |(((params, grads), m), v), _| {
+                let chunks = (
+                    ChunksMut::new(&mut params[at.clone()], CHUNK),
+                    Chunks(&grads[at.clone()], CHUNK),
+                    ChunksMut::new(&mut first[at.clone()], CHUNK),
+                    ChunksMut::new(&mut second[at], CHUNK),
+                );
+                ops.team.each(chunks, 0, |(params, grads, m, v), _| {
                     for (((p, g), m), v) in params.iter_mut().zip(grads).zip(m).zip(v) {
                         *m = beta1 * *m + (1.0 - beta1) * g;
                         *v = beta2 * *v + (1.0 - beta2) * g * g;

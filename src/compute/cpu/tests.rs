@@ -64,11 +64,11 @@ fn convolution_by_its_definition() {
         let expected = plain_conv(s, &x, &w);
         let mut y = random(3, expected.len());
         let before = y.clone();
-        ops.conv(s, Store::Add, &x, At { buf: &w, at: 0 }, &mut y);
+        ops.conv(s, Base::Own, plain(&x), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         for ((y, b), e) in y.iter().zip(&before).zip(&expected) {
             near(&format!("{case:?} add"), f64::from(*y), e + f64::from(*b), 1e-5);
         }
-        ops.conv(s, Store::Write, &x, At { buf: &w, at: 0 }, &mut y);
+        ops.conv(s, Base::Zero, plain(&x), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         for (y, e) in y.iter().zip(&expected) {
             near(&format!("{case:?} write"), f64::from(*y), *e, 1e-5);
         }
@@ -82,24 +82,24 @@ fn convolution_gradients() {
         let s = shape(case);
         let (x, w, dy) = (random(1, s.cells() * s.c_in), random(2, s.weights()), random(4, s.cells() * s.c_out));
         let mut y = vec![0.0; dy.len()];
-        ops.conv(s, Store::Write, &x, At { buf: &w, at: 0 }, &mut y);
+        ops.conv(s, Base::Zero, plain(&x), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         let expected = dot(&y, &dy);
         let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; w.len() + 3]);
         ops.conv_grad_input(s, Store::Write, At { buf: &w, at: 0 }, &dy, &mut dx);
-        ops.conv_grad_weights(s, &x, &dy, AtMut { buf: &mut dw, at: 3 });
+        ops.conv_grad_weights(s, plain(&x), &dy, AtMut { buf: &mut dw, at: 3 });
         near(&format!("{case:?} input"), dot(&x, &dx), expected, 1e-4);
         near(&format!("{case:?} weights"), dot(&w, &dw[3..]), expected, 1e-4);
         // in other directions too: the identity must hold for any second factor
         let other = random(5, x.len());
-        ops.conv(s, Store::Write, &other, At { buf: &w, at: 0 }, &mut y);
+        ops.conv(s, Base::Zero, plain(&other), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         near(&format!("{case:?} input, other"), dot(&other, &dx), dot(&y, &dy), 1e-4);
         let other = random(6, w.len());
-        ops.conv(s, Store::Write, &x, At { buf: &other, at: 0 }, &mut y);
+        ops.conv(s, Base::Zero, plain(&x), Weights::Plain(At { buf: &other, at: 0 }), &mut y);
         near(&format!("{case:?} weights, other"), dot(&other, &dw[3..]), dot(&y, &dy), 1e-4);
         // both add
         let (dx1, dw1) = (dx.clone(), dw.clone());
         ops.conv_grad_input(s, Store::Add, At { buf: &w, at: 0 }, &dy, &mut dx);
-        ops.conv_grad_weights(s, &x, &dy, AtMut { buf: &mut dw, at: 3 });
+        ops.conv_grad_weights(s, plain(&x), &dy, AtMut { buf: &mut dw, at: 3 });
         assert!(dx.iter().zip(&dx1).all(|(a, b)| (a - 2.0 * b).abs() < 1e-4) && dw[..3] == [0.0; 3]);
         assert!(dw.iter().zip(&dw1).all(|(a, b)| (a - 2.0 * b).abs() < 1e-4 * (1.0 + b.abs())));
     }
@@ -124,18 +124,32 @@ fn slope(x: &[f32], i: usize, f: &mut dyn FnMut(&[f32]) -> f64) -> f64 {
     (up - f(&moved)) / (2.0 * f64::from(H))
 }
 
+fn plain(x: &CpuBuf) -> Input<'_, CpuBuf> {
+    Input { x, norm: None }
+}
+
+/// What an operation reads as it is stored: through a 1x1 convolution by the unit matrix.
+fn stored(ops: &CpuOps, shape: PointsShape, input: Input<'_, CpuBuf>) -> CpuBuf {
+    let PointsShape { n, len, c } = shape;
+    let unit: CpuBuf = (0..c * c).map(|i| if i / c == i % c { 1.0 } else { 0.0 }).collect();
+    let mut y = vec![7.0; shape.elements()];
+    let shape = ConvShape { n, len, kernel_y: 1, kernel_x: 1, c_in: c, c_out: c };
+    ops.conv(shape, Base::Zero, input, Weights::Plain(At { buf: &unit, at: 0 }), &mut y);
+    y
+}
+
 /// Norm and activation of a batch: `<act(norm(x)), r>`; params: scale, bias.
 fn norm_value(ops: &CpuOps, act: Activation, x: &[f32], params: &[f32], r: &[f32]) -> (f64, Vec<f32>, Vec<f32>) {
     let (mask, counts) = boards();
     let mask = Mask { mask: &mask, counts: &counts };
-    let (mut running, mut saved, mut y) = (vec![0.0; 6], vec![0.0; 12], vec![7.0; POINTS.elements()]);
+    let (mut running, mut saved) = (vec![0.0; 6], vec![0.0; 12]);
     let params = params.to_vec();
     let learned = NormParams { scale: Some(At { buf: &params, at: 0 }), bias: Some(At { buf: &params, at: 3 }) };
     let source = NormSource::Batch { momentum: 0.25, running: AtMut { buf: &mut running, at: 0 } };
     let shape = NormShape { points: POINTS, epsilon: 1e-3 };
     let x = x.to_vec();
     ops.norm_stats(shape, source, learned, &x, mask, AtMut { buf: &mut saved, at: 0 });
-    ops.norm_act(POINTS, act, &x, At { buf: &saved, at: 0 }, mask, &mut y);
+    let y = stored(ops, POINTS, Input { x: &x, norm: Some(NormAct { saved: At { buf: &saved, at: 0 }, act, mask }) });
     (dot(&y, r), saved, running)
 }
 
@@ -230,7 +244,7 @@ fn pooling_by_its_definition_and_gradients() {
     for kind in [PoolKind::Global, PoolKind::Value] {
         let value = |x: &[f32]| {
             let mut y = vec![0.0; 27];
-            ops.pool(POINTS, kind, &x.to_vec(), m, &mut y);
+            ops.pool(POINTS, kind, plain(&x.to_vec()), m, &mut y);
             y
         };
         let y = value(&x);
@@ -245,19 +259,19 @@ fn pooling_by_its_definition_and_gradients() {
             near(&format!("{kind:?} {at}"), f64::from(y[at]), expected, 1e-6);
         }
         let mut dx = vec![5.0f32; x.len()];
-        ops.pool_grad(POINTS, kind, Store::Write, &x, m, &r, &mut dx);
+        ops.pool_grad(POINTS, kind, Store::Write, plain(&x), m, &r, &mut dx);
         let once = dx.clone();
         for i in (0..x.len()).filter(|i| mask[i / 3] != 0.0) {
             near(&format!("{kind:?} x[{i}]"), f64::from(dx[i]), slope(&x, i, &mut |x| dot(&value(x), &r)), 2e-3);
         }
-        ops.pool_grad(POINTS, kind, Store::Add, &x, m, &r, &mut dx);
+        ops.pool_grad(POINTS, kind, Store::Add, plain(&x), m, &r, &mut dx);
         assert!(dx.iter().zip(&once).all(|(a, b)| (a - 2.0 * b).abs() < 1e-5));
     }
     // equal maxima: the first point gets all
     let flat = vec![1.0f32; POINTS.elements()];
     let mut dx = vec![0.0; flat.len()];
     let only_max: Vec<f32> = (0..27).map(|i| if i % 9 >= 6 { 1.0 } else { 0.0 }).collect();
-    ops.pool_grad(POINTS, PoolKind::Global, Store::Write, &flat, m, &only_max, &mut dx);
+    ops.pool_grad(POINTS, PoolKind::Global, Store::Write, plain(&flat), m, &only_max, &mut dx);
     assert_eq!((dx[..3].to_vec(), dx.iter().sum::<f32>()), (vec![1.0; 3], 9.0));
 }
 

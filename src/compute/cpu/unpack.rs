@@ -1,11 +1,11 @@
 //! Packed rows to planes, globals and mask, each row moved by its symmetry.
 
+use super::team::{Chunks, ChunksMut};
 use super::{CpuBuf, CpuOps};
 use crate::base::symmetry::Symmetry;
 use crate::base::{Error, Result};
 use crate::compute::packed::{self, MOVE_NONE, MOVE_PASS, N_GLOBALS, N_PLANES, row_bytes};
 use crate::compute::{PackedRows, Unpacked};
-use rayon::prelude::*;
 
 pub(super) fn unpack(ops: &CpuOps, rows: PackedRows<'_>, to: Unpacked<'_, CpuBuf>) -> Result<()> {
     let (n, len) = (rows.symmetries.len(), rows.len);
@@ -17,17 +17,20 @@ pub(super) fn unpack(ops: &CpuOps, rows: PackedRows<'_>, to: Unpacked<'_, CpuBuf
     for (i, (row, symmetry)) in rows.bytes.chunks_exact(row_bytes(len)).zip(rows.symmetries).enumerate() {
         check(row, len, *symmetry).map_err(|what| Error::new(format!("packed row {i}"), what))?;
     }
-    let each = to.planes[..n * area * N_PLANES]
-        .par_chunks_mut(area * N_PLANES)
-        .zip(to.globals[..n * N_GLOBALS].par_chunks_mut(N_GLOBALS))
-        .zip(to.mask[..n * area].par_chunks_mut(area).zip(&mut to.counts[..n]))
-        .zip(rows.bytes.par_chunks(row_bytes(len)).zip(rows.symmetries));
-    ops.each(each, 0, |(((planes, globals), (mask, count)), (row, symmetry)), _| {
-        packed::unpack(row, len, *symmetry, planes, globals);
+    let each = (
+        ChunksMut::new(&mut to.planes[..n * area * N_PLANES], area * N_PLANES),
+        ChunksMut::new(&mut to.globals[..n * N_GLOBALS], N_GLOBALS),
+        ChunksMut::new(&mut to.mask[..n * area], area),
+        ChunksMut::new(&mut to.counts[..n], 1),
+        Chunks(rows.bytes, row_bytes(len)),
+        Chunks(rows.symmetries, 1),
+    );
+    ops.team.each(each, 0, |(planes, globals, mask, count, row, symmetry), _| {
+        packed::unpack(row, len, symmetry[0], planes, globals);
         for (m, point) in mask.iter_mut().zip(planes.chunks_exact(N_PLANES)) {
             *m = point[0];
         }
-        *count = f32::from(row[0]) * f32::from(row[1]);
+        count[0] = f32::from(row[0]) * f32::from(row[1]);
     });
     Ok(())
 }

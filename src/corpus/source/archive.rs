@@ -5,6 +5,7 @@ use super::kind::{self, Format, HEAD_BYTES, Looks};
 use super::spool::{NotTaken, Spool};
 use super::stream::Stream;
 use super::{Entry, Item, Reader, Sink, misnamed, unread};
+use crate::base::fs::shown;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use std::cell::Cell;
 use std::io::{Read, Seek};
@@ -13,7 +14,7 @@ use std::ops::ControlFlow;
 pub(super) const DAMAGED: &str = "damaged archive";
 const LIMIT: &str = "archive beyond the limits";
 const UNREAD: &str = "archive of another kind";
-const DISK: &str = "no room to unpack";
+pub(in super::super) const DISK: &str = "no room to unpack";
 const REPLACED: &str = "replaced later in its archive";
 
 /// Bytes of names looked at to tell their character set.
@@ -121,7 +122,7 @@ pub(super) fn unpack<F: Read + Seek>(
         members: Vec::new(),
         names: EncodingDetector::new(Iso2022JpDetection::Deny),
         names_bytes: 0,
-        origin: entry.path.display().to_string(),
+        origin: shown(&entry.path),
         prefix_bytes: place.key.len(),
         sink: &mut told,
     };
@@ -256,8 +257,12 @@ impl Unpacker<'_> {
             NotTaken::Source(e) => self.failed(place, e),
             NotTaken::TooMany(bytes) => self.refuse(place, Fault::limit(format!("larger than {}", mib(bytes)))),
             NotTaken::Disk(e) => {
-                let reason = format!("temporary file in {}: {e}", self.reader.spool_dir.display());
-                self.refuse(place, Fault { kind: DISK, reason })
+                // All of it waits for a run with more room: what it holds is given back at once to whoever writes there.
+                self.members.clear();
+                self.spool = Spool::new(&self.reader.spool_dir, 0);
+                let reason = format!("temporary file in {}: {e}", shown(&self.reader.spool_dir));
+                (self.sink)(Item::refused(self.origin.clone(), DISK, reason))?;
+                ControlFlow::Break(())
             }
         }
     }
@@ -280,7 +285,10 @@ impl Unpacker<'_> {
             let origin = self.shown(&member.key);
             let source_bytes = (packed_bytes as f64 * (member.len as f64 / total as f64)) as u64;
             match self.spool.copy_of(member.offset, member.len) {
-                Ok(bytes) => (self.sink)(Item::Records { origin, bytes, source_bytes })?,
+                Ok(bytes) => {
+                    let inside = kind::unpacked_key(&member.key[self.prefix_bytes.min(member.key.len())..]);
+                    (self.sink)(Item::Records { origin, inside, bytes, source_bytes })?
+                }
                 Err(e) => (self.sink)(Item::refused(origin, DISK, format!("temporary file: {e}")))?,
             }
         }

@@ -1,19 +1,15 @@
 //! What is on disk: a sorted walk through files and folders, the same on every machine.
 
-use super::super::config::{ArchiveConfig, ConvertConfig};
+use super::super::config::ArchiveConfig;
 use super::kind::{self, HEAD_BYTES, Looks};
 use crate::base::{Error, Result};
-use crate::shard::Source;
-use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// Changes whenever the same records would give other shards, so that old shards are made anew.
-const CONVERTER_VERSION: u32 = 4;
 /// Deepest folder below a given one; deeper ones are a loop or an accident.
 const DEPTH_MAX: usize = 64;
 
@@ -41,12 +37,22 @@ pub struct Entry {
     pub modified_ns: u64,
     /// Whether it was given by its own path, so that its name need not say that it is a record.
     pub named: bool,
+    /// Whether its name or its first bytes say that it is an archive, not one record, be that packed or not.
+    pub archive: bool,
+}
+
+impl Entry {
+    /// Whether size and time are those of when it was found.
+    pub(in super::super) fn is_as_before(&self, meta: &Metadata) -> bool {
+        (self.bytes, self.modified_ns) == (meta.len(), modified_ns(meta))
+    }
 }
 
 /// The files under some paths in a fixed order: paths as given, folders depth first, names sorted by their bytes (an
 /// archive where that which it unpacks to would stand). Memory: the names of the folders on the way down.
 pub struct Files {
     given: VecDeque<PathBuf>,
+    n_given: usize,
     /// The given path being walked.
     root: PathBuf,
     open: Vec<Folder>,
@@ -74,7 +80,18 @@ impl Files {
             return Err(Error::new(paths[0].display(), what).hint("a folder with .sgf files"));
         }
         let (given, out) = (paths.to_vec().into(), fs::canonicalize(out).ok());
-        Ok(Files { given, root: PathBuf::new(), open: Vec::new(), out })
+        Ok(Files { given, n_given: paths.len(), root: PathBuf::new(), open: Vec::new(), out })
+    }
+
+    /// Which of the given paths the last file was found under.
+    pub(in super::super) fn given_idx(&self) -> usize {
+        self.n_given - self.given.len()
+    }
+
+    /// The last name of the given folder that the last file was found in, however it was reached; `None` for a file that
+    /// was given.
+    pub(in super::super) fn root_name(&self) -> Option<&OsStr> {
+        self.open.first().and_then(|folder| folder.real.file_name())
     }
 
     fn enter(&mut self, path: PathBuf) -> Option<Found> {
@@ -118,12 +135,15 @@ impl Files {
             Ok(meta) if !meta.is_file() => return Found::Other,
             Ok(meta) => (meta.len(), modified_ns(meta)),
         };
-        if !wanted && (kind::is_document(file_name) || !looks_packed(&path)) {
+        let told = kind::is_record(kind::stem(file_name)) || kind::archive_suffix(file_name).is_some();
+        let packed = !told && !kind::is_document(file_name) && looks_packed(&path);
+        if !wanted && !packed {
             return Found::Other;
         }
+        let archive = packed || kind::archive_suffix(file_name).is_some() && !kind::is_record(kind::stem(file_name));
         let name = if named { path.as_path() } else { path.strip_prefix(&self.root).unwrap_or(&path) };
         let name = name.as_os_str().as_encoded_bytes().to_vec();
-        Found::File(Entry { path, name, bytes, modified_ns, named })
+        Found::File(Entry { path, name, bytes, modified_ns, named, archive })
     }
 }
 
@@ -169,60 +189,9 @@ fn looks_packed(path: &Path) -> bool {
     read.is_ok() && kind::looks(&head) != Looks::Plain
 }
 
-/// What a first walk tells before anything is read.
-pub(in super::super) struct Survey {
-    /// Identity and sums.
-    pub source: Source,
-    /// Largest file to be held in memory while it is parsed, in bytes.
-    pub bytes_max: u64,
-    /// Memory for unpacking archives, in bytes; 0 where there are none.
-    pub archive_bytes: u64,
-}
-
-/// Everything of a config that the shards depend on.
-fn identity_of(config: &ConvertConfig) -> String {
-    let config = ConvertConfig { workers: 1, queue_games: 1, ..config.clone() };
-    serde_json::to_string(&config).expect("plain numbers and words")
-}
-
-/// Looks at name, size and modification time of every file of records and every archive.
-///
-/// # Errors
-/// No path that is there.
-pub(in super::super) fn survey(paths: &[PathBuf], out: &Path, config: &ConvertConfig) -> Result<Survey> {
-    let mut hash = Sha256::new();
-    hash.update(CONVERTER_VERSION.to_le_bytes());
-    hash.update(identity_of(config).as_bytes());
-    let (mut n_files, mut bytes, mut bytes_max, mut archive_bytes) = (0, 0, 0, 0);
-    for found in Files::new(paths, out)? {
-        let Found::File(entry) = found else { continue };
-        hash.update((entry.name.len() as u64).to_le_bytes());
-        hash.update(&entry.name);
-        hash.update(entry.bytes.to_le_bytes());
-        hash.update(entry.modified_ns.to_le_bytes());
-        n_files += 1;
-        bytes += entry.bytes;
-        if kind::is_record(&entry.name) || entry.named && kind::archive_suffix(&entry.name).is_none() {
-            bytes_max = bytes_max.max(entry.bytes);
-        } else {
-            let limits = &config.archive;
-            bytes_max = bytes_max.max((limits.member_mb << 20).min(unpacked_bytes_max(limits, entry.bytes)));
-            archive_bytes = unpacking_bytes(limits);
-        }
-    }
-    let identity = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Survey { source: Source { identity, n_files, bytes }, bytes_max, archive_bytes })
-}
-
 /// The most that an archive of that size may unpack to.
-pub(super) fn unpacked_bytes_max(limits: &ArchiveConfig, packed_bytes: u64) -> u64 {
+pub(in super::super) fn unpacked_bytes_max(limits: &ArchiveConfig, packed_bytes: u64) -> u64 {
     (limits.unpacked_mb << 20).min(packed_bytes.saturating_mul(limits.ratio_max).saturating_add(1 << 20))
-}
-
-/// Memory for unpacking, beside the record being parsed: window and waiting records; the names of members are few
-/// beside it in all but the largest archives.
-fn unpacking_bytes(limits: &ArchiveConfig) -> u64 {
-    (limits.window_mb + limits.spool_mb) << 20
 }
 
 #[cfg(test)]
@@ -274,25 +243,5 @@ mod tests {
         assert!(names(root, &root.join("out")).iter().any(|name| name == "sub/games.bin"));
         let given: Vec<_> = Files::new(&[root.join("notes.txt")], root).unwrap().collect();
         assert!(matches!(&given[..], [Found::File(entry)] if entry.path.ends_with("notes.txt")));
-    }
-
-    #[test]
-    fn identity_follows_names_sizes_and_times() {
-        let dir = TempDir::new("identity");
-        let config = ConvertConfig::default();
-        let look = |config: &ConvertConfig| survey(std::slice::from_ref(&dir.0), &dir.0.join("out"), config).unwrap().source;
-        fs::write(dir.0.join("a.sgf"), "(;)").unwrap();
-        let first = look(&config);
-        assert_eq!((first.n_files, first.bytes, look(&config)), (1, 3, first.clone()));
-        fs::write(dir.0.join("readme"), "x").unwrap();
-        assert_eq!(look(&config), first);
-        assert_ne!(look(&ConvertConfig { min_moves: 2, ..config.clone() }).identity, first.identity);
-        assert_eq!(look(&ConvertConfig { workers: 9, ..config.clone() }), first);
-        fs::rename(dir.0.join("a.sgf"), dir.0.join("b.sgf")).unwrap();
-        let renamed = look(&config);
-        assert_ne!(renamed.identity, first.identity);
-        let file = fs::File::options().append(true).open(dir.0.join("b.sgf")).unwrap();
-        file.set_modified(UNIX_EPOCH).unwrap();
-        assert_ne!(look(&config).identity, renamed.identity);
     }
 }

@@ -143,6 +143,29 @@ pub(super) fn shown(key: &[u8], decode: impl Fn(&[u8]) -> String) -> String {
     text
 }
 
+/// The key with the endings of archives taken away: the names in the folder that it would be unpacked to.
+pub(super) fn unpacked_key(key: &[u8]) -> Vec<u8> {
+    let mut names = Vec::with_capacity(key.len());
+    for part in key.split_inclusive(|&b| b == PART_END) {
+        names.extend_from_slice(part.split(|&b| b == STEM_END || b == PART_END).next().unwrap_or_default());
+        names.push(PART_END);
+    }
+    names
+}
+
+/// First folder, all folders, and the name of a record at the place that `inside` tells: see [`super::Item::Records`].
+pub(in super::super) fn parts_inside(inside: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let path = inside.strip_suffix(&[PART_END]).unwrap_or(inside);
+    let Some(end) = path.iter().rposition(|&b| b == PART_END) else { return (&[], &[], path) };
+    let (folders, name) = (&path[..end], &path[end + 1..]);
+    (folders.split(|&b| b == PART_END).next().unwrap_or_default(), folders, name)
+}
+
+/// Whether a file of this name is packed.
+pub(in super::super) fn is_packed(name: &[u8]) -> bool {
+    archive_suffix(name).is_some()
+}
+
 /// Whether unnamed text is a record: `(` comes first, after white space or a byte order mark.
 pub(super) fn starts_like_a_record(head: &[u8]) -> bool {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);

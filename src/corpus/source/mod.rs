@@ -20,11 +20,14 @@ mod stream;
 mod tape;
 mod zipped;
 
+pub(super) use folder::unpacked_bytes_max;
 pub use folder::{Entry, Files, Found};
-pub(super) use folder::{Survey, survey};
+pub(super) use kind::{is_packed, parts_inside};
 pub use list::read_list;
+pub(super) use spool::nameless_file;
 
 use super::config::ArchiveConfig;
+use crate::base::fs::shown;
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
 use kind::{HEAD_BYTES, Looks};
@@ -40,6 +43,9 @@ pub enum Item {
     Records {
         /// Where it is, to be read by people: `games.zip!2001/a.sgf`.
         origin: String,
+        /// The names on the way to it in its archive, each ended by NUL, as the unpacked folder would have them; empty for a
+        /// file on disk.
+        inside: Vec<u8>,
         /// Its bytes, unpacked.
         bytes: Vec<u8>,
         /// Its share of the bytes on disk.
@@ -64,6 +70,13 @@ impl Item {
     }
 }
 
+const UNREADABLE: &str = "unreadable file";
+
+/// Whether a refusal of this kind is the world's fault, so that the same file may be read the next time.
+pub(super) fn is_passing(kind: &str) -> bool {
+    kind == UNREADABLE || kind == archive::DISK
+}
+
 /// Takes items; breaking ends the reading.
 pub type Sink<'a> = dyn FnMut(Item) -> ControlFlow<()> + 'a;
 
@@ -83,18 +96,21 @@ impl<'a> Reader<'a> {
 
     /// Gives all that `entry` holds. A file that vanished, is unreadable or damaged is an item, not an error.
     pub fn read(&self, entry: &Entry, sink: &mut Sink) -> ControlFlow<()> {
+        if let Some(bytes) = read_small(entry) {
+            return sink(Item::Records { origin: shown(&entry.path), inside: Vec::new(), source_bytes: entry.bytes, bytes });
+        }
         match open(entry) {
             Ok(mut file) => self.read_from(entry, &mut file, sink),
-            Err(e) => sink(Item::refused(entry.path.display().to_string(), "unreadable file", e.to_string())),
+            Err(e) => sink(Item::refused(shown(&entry.path), UNREADABLE, e.to_string())),
         }
     }
 
     /// The same of what is already open: `entry` only names it.
     pub fn read_from<F: Read + Seek>(&self, entry: &Entry, file: &mut F, sink: &mut Sink) -> ControlFlow<()> {
-        let origin = entry.path.display().to_string();
+        let origin = shown(&entry.path);
         let looks = match look(file) {
             Ok(looks) => looks,
-            Err(e) => return sink(Item::refused(origin, "unreadable file", e.to_string())),
+            Err(e) => return sink(Item::refused(origin, UNREADABLE, e.to_string())),
         };
         match looks {
             Looks::Archive(format) => return archive::unpack(self, entry, file, format, sink),
@@ -105,10 +121,23 @@ impl<'a> Reader<'a> {
             return sink(Item::refused(origin, "damaged archive", misnamed(suffix)));
         }
         sink(match whole(file, entry.bytes) {
-            Ok(bytes) => Item::Records { origin, source_bytes: bytes.len() as u64, bytes },
-            Err(reason) => Item::refused(origin, "unreadable file", reason),
+            Ok(bytes) => Item::Records { origin, inside: Vec::new(), source_bytes: bytes.len() as u64, bytes },
+            Err(reason) => Item::refused(origin, UNREADABLE, reason),
         })
     }
+}
+
+/// Largest file read at once, in bytes: a few games.
+const SMALL_BYTES_MAX: u64 = 1 << 16;
+
+/// The bytes of a small record of the length that it had when it was found. Everything else is looked at more closely.
+fn read_small(entry: &Entry) -> Option<Vec<u8>> {
+    if entry.bytes == 0 || entry.bytes > SMALL_BYTES_MAX || !kind::is_record(&entry.name) {
+        return None;
+    }
+    let mut bytes = vec![0; entry.bytes as usize];
+    File::open(&entry.path).and_then(|mut file| file.read_exact(&mut bytes)).ok()?;
+    (kind::looks(&bytes[..bytes.len().min(HEAD_BYTES)]) == Looks::Plain).then_some(bytes)
 }
 
 fn open(entry: &Entry) -> io::Result<File> {

@@ -1,5 +1,6 @@
 //! Bytes on hold: in memory as far as they fit, then in a temporary file without a name.
 
+use crate::shard::SPOOL_PREFIX;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -121,9 +122,9 @@ impl Seek for Spool {
 }
 
 /// A file that goes away with its last handle, or with the process.
-fn nameless_file(dir: &Path) -> io::Result<File> {
+pub(in super::super) fn nameless_file(dir: &Path) -> io::Result<File> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let name = format!(".edgezero-unpacked-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("{SPOOL_PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let path = dir.join(name);
     let file = File::options().read(true).write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)?;

@@ -1,100 +1,42 @@
-//! Ladder reading: chains that can be captured by atari after atari.
-//!
-//! The question and its corner cases are those of KataGo's input planes 14 to 17, because nets were trained on them.
+//! The slow way to read ladders, which the fast one is checked against: a board for each move, sets for everything,
+//! nothing kept.
 
-use super::board::Board;
-use super::point::{CELLS, Color, Point};
-use super::pointset::PointSet;
-use super::rules::Suicide;
+use super::{LIBERTIES_ESCAPED, Ladders, MOVES_MAX};
+use crate::go::board::Board;
+use crate::go::point::{Color, Point};
+use crate::go::pointset::PointSet;
+use crate::go::rules::Suicide;
 
-/// Moves played in one search before the chain counts as escaped. KataGo's number; positions of real games need below 200.
-const MOVES_MAX: usize = 25_000;
-
-/// Liberties with which a chain is out of a ladder.
-const LIBERTIES_ESCAPED: usize = 3;
-
-/// What the ladders of one position are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ladders {
-    /// Stones of laddered chains, both colours.
-    pub laddered: PointSet,
-    /// For each colour of the chains: the moves that start the capture of a chain with two liberties.
-    pub working: [PointSet; 2],
+/// All ladders of a position.
+pub(super) fn ladders(board: &Board) -> Ladders {
+    let mut reader = Reader::default();
+    let mut ladders = Ladders::default();
+    for p in board.chains().filter(|&p| (1..=2).contains(&board.liberties(p))) {
+        let (captured, working) = reader.find(board, p);
+        ladders.working[color_at(board, p).index()] |= working;
+        if captured {
+            board.chain(p).for_each(|s| {
+                ladders.laddered.insert(s);
+            });
+        }
+    }
+    ladders
 }
 
-/// Reads ladders. Keeps what it found out about each chain of the latest position together with the points that the
-/// reading looked at, so that the next position of a game asks again only where something changed.
 #[derive(Default)]
-pub struct LadderReader {
+struct Reader {
     line: Vec<Board>,
     moves_left: usize,
-    /// Points that the search at work looked at.
-    seen: PointSet,
-    latest: Option<Board>,
-    findings: Vec<Finding>,
-    next_findings: Vec<Finding>,
 }
 
-/// What is known of one chain with one or two liberties.
-#[derive(Clone, Copy)]
-struct Finding {
-    /// The stone that names it.
-    stone: Point,
-    captured: bool,
-    working: PointSet,
-    /// Everything the answer depends on: it holds as long as no chain or point in here changes.
-    seen: PointSet,
-}
-
-impl LadderReader {
-    /// All ladders of a position. Costs least when it is one move away from the position asked for before.
-    pub fn read(&mut self, board: &Board) -> Ladders {
-        let changed = match &self.latest {
-            Some(latest) if latest.size() == board.size() => changes(latest, board),
-            _ => board.size().points().collect(),
-        };
-        let mut known = [u16::MAX; CELLS];
-        for (i, finding) in self.findings.iter().enumerate() {
-            if finding.seen.is_disjoint(&changed) {
-                known[finding.stone.0 as usize] = i as u16;
-            }
-        }
-        let mut ladders = Ladders::default();
-        let mut findings = std::mem::take(&mut self.next_findings);
-        findings.clear();
-        for p in board.chains().filter(|&p| (1..=2).contains(&board.liberties(p))) {
-            let color = color_at(board, p);
-            // An unchanged chain keeps the stone that names it while a game goes on.
-            let finding = match known[p.0 as usize] {
-                u16::MAX => self.find(board, p),
-                i => self.findings[i as usize],
-            };
-            ladders.working[color.index()] |= finding.working;
-            if finding.captured {
-                board.chain(p).for_each(|s| {
-                    ladders.laddered.insert(s);
-                });
-            }
-            findings.push(finding);
-        }
-        self.next_findings = std::mem::replace(&mut self.findings, findings);
-        match &mut self.latest {
-            Some(latest) => latest.clone_from(board),
-            None => self.latest = Some(board.clone()),
-        }
-        ladders
-    }
-
+impl Reader {
     /// Reads out the chain at `p`, which has one or two liberties.
-    fn find(&mut self, board: &Board, p: Point) -> Finding {
-        self.seen = PointSet::default();
-        note_chain(&mut self.seen, board, p);
+    fn find(&mut self, board: &Board, p: Point) -> (bool, PointSet) {
         let mut working = PointSet::default();
         let captured = if board.liberties(p) == 1 {
             self.captured_defender_first(board, p)
         } else {
             let liberties = board.liberty_points(p);
-            liberties.iter().for_each(|l| self.seen.insert_with_neighbors(l));
             for first in liberties.iter() {
                 if self.captured_by(board, p, first, &liberties) {
                     working.insert(first);
@@ -102,7 +44,7 @@ impl LadderReader {
             }
             !working.is_empty()
         };
-        Finding { stone: p, captured, working, seen: self.seen }
+        (captured, working)
     }
 
     /// Whether the chain at `d`, in atari, is lost although its owner moves first.
@@ -146,13 +88,6 @@ impl LadderReader {
             return false;
         }
         let defender = color_at(board, d);
-        self.seen.insert_with_neighbors(last);
-        // From here on the chains that the move joins are part of what is looked at.
-        for q in last.around() {
-            if board.get(q) == Some(defender) && board.chain_name(q) != board.chain_name(d) {
-                note_chain(&mut self.seen, board, q);
-            }
-        }
         let takes = last.around().iter().any(|&q| board.get(q) == Some(defender.opponent()) && board.liberties(q) == 1);
         let mut captures = captures(board, d, defender);
         if takes {
@@ -169,10 +104,8 @@ impl LadderReader {
             }
         }
         for m in captures.iter() {
-            self.seen.insert_with_neighbors(m);
             if self.step(depth, m, defender) {
                 let liberties = self.line[depth + 1].liberty_points(d);
-                note_chain(&mut self.seen, &self.line[depth + 1], d);
                 if !self.attack(depth + 1, d, &liberties) {
                     return false;
                 }
@@ -190,7 +123,6 @@ impl LadderReader {
         }
         let board = &self.line[depth];
         let attacker = color_at(board, d).opponent();
-        liberties.iter().for_each(|l| self.seen.insert_with_neighbors(l));
         if is_double_ko_death(board, d, liberties) {
             return true;
         }
@@ -228,34 +160,10 @@ fn other(liberties: &PointSet, first: Point) -> Point {
     liberties.iter().find(|&l| l != first).expect("two liberties")
 }
 
-/// A reading looked at all points of the chain at `d` and around it.
-fn note_chain(seen: &mut PointSet, board: &Board, d: Point) {
-    board.chain(d).for_each(|s| seen.insert_with_neighbors(s));
-}
-
-/// The points at which a reading may find something else on `new` than on `old`: those with another content, all stones
-/// of the chains there and next to there, whose liberties changed, and the points of ko bans.
-fn changes(old: &Board, new: &Board) -> PointSet {
-    let mut changed: PointSet = old.ko().into_iter().chain(new.ko()).collect();
-    for p in new.points_that_differ(old).iter() {
-        changed.insert(p);
-        for board in [old, new] {
-            for q in [p].into_iter().chain(p.around()) {
-                if board.get(q).is_some() {
-                    board.chain(q).for_each(|s| {
-                        changed.insert(s);
-                    });
-                }
-            }
-        }
-    }
-    changed
-}
-
 /// The liberties that the chain at `d` gains by moving to its liberty `l` if nothing is captured there, without those
 /// it has.
 fn room(board: &Board, d: Point, l: Point, liberties: &PointSet) -> PointSet {
-    let mut gained = board.empty_neighbors(l);
+    let mut gained = PointSet::from_iter([l]).neighbors() & board.empty_points();
     for q in l.around() {
         if board.get(q) == board.get(d) && board.chain_name(q) != board.chain_name(d) {
             gained |= board.liberty_points(q);
@@ -313,55 +221,4 @@ fn liberties_after_joining(board: &Board, l: Point, defender: Color) -> usize {
 
 fn color_at(board: &Board, p: Point) -> Color {
     board.get(p).expect("the searched chain is never taken off inside its own search")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::rng::{below, rng};
-    use crate::go::Size;
-    use rand::Rng as _;
-
-    fn laddered(text: &str) -> (Vec<String>, Vec<String>) {
-        let board = Board::from_text(text).unwrap();
-        let ladders = LadderReader::default().read(&board);
-        let names = |s: &PointSet| s.iter().map(|p| p.gtp(board.size())).collect::<Vec<_>>();
-        (names(&ladders.laddered), names(&ladders.working[1]))
-    }
-
-    #[test]
-    fn a_ladder_runs_into_the_edge_or_a_breaker() {
-        let open = ". . . . . . .
-                    . . . . . . .
-                    . . X . . . .
-                    . . X O . . .
-                    . . . X X . .
-                    . . . . . . .
-                    . . . . . . .";
-        let (stones, moves) = laddered(open);
-        assert_eq!((stones.join(" "), moves.join(" ")), ("D4".to_string(), "D5 E4".to_string()));
-        let broken = open.replacen(". . . . . . .", ". . . . . O .", 2);
-        assert_eq!(laddered(&broken).0.len(), 0);
-    }
-
-    #[test]
-    fn what_is_kept_from_move_to_move_is_what_a_fresh_reading_finds() {
-        for (seed, len) in [5, 7, 9, 13, 19].into_iter().enumerate() {
-            let size = Size::square(len).unwrap();
-            let points: Vec<Point> = size.points().collect();
-            let mut r = rng(seed as u64, 7);
-            let mut kept = LadderReader::default();
-            for _ in 0..30 {
-                let mut board = Board::new(size);
-                for i in 0..points.len() {
-                    let p = points[below(r.next_u64(), points.len())];
-                    let color = if i % 2 == 0 { Color::Black } else { Color::White };
-                    if board.check(p, color, Suicide::MultiStone).is_ok() {
-                        board.play(p, color);
-                    }
-                    assert!(kept.read(&board) == LadderReader::default().read(&board), "{board:?}");
-                }
-            }
-        }
-    }
 }

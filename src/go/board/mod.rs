@@ -1,7 +1,11 @@
 //! A board with chains and liberties kept incrementally. Nothing here allocates.
 
+mod play;
+
+pub use play::Undo;
+
 use super::point::{CELLS, Color, Point, STRIDE, Size};
-use super::pointset::{PointList, PointSet};
+use super::pointset::PointSet;
 use super::rules::Suicide;
 use crate::base::limits::BOARD_LEN_MAX;
 use crate::base::rng::mix;
@@ -68,7 +72,7 @@ pub struct Taken {
 pub struct Board {
     size: Size,
     cells: [Cell; CELLS],
-    /// The cell that names the stone's chain; valid where a stone stands.
+    /// The cell that names the stone's chain; 0, which is a wall cell, where no stone stands.
     head: [u16; CELLS],
     /// The next stone of the chain, round in a ring.
     next: [u16; CELLS],
@@ -82,6 +86,8 @@ pub struct Board {
     empty: PointSet,
     /// The heads of all chains.
     heads: PointSet,
+    /// The heads of chains with one liberty.
+    atari: PointSet,
     ko: Option<Point>,
     hash: u64,
 }
@@ -105,6 +111,7 @@ impl Board {
             of: [none; 2],
             empty: PointSet::board(size),
             heads: none,
+            atari: none,
             ko: None,
             hash: 0,
         }
@@ -197,6 +204,11 @@ impl Board {
         self.ko = None;
     }
 
+    /// Puts another ko ban in the place of the one that stands, and gives that.
+    pub(crate) fn replace_ko(&mut self, ko: Option<Point>) -> Option<Point> {
+        std::mem::replace(&mut self.ko, ko)
+    }
+
     /// Hash of the stones alone: equal positions have equal hashes.
     pub fn hash(&self) -> u64 {
         self.hash
@@ -218,11 +230,10 @@ impl Board {
 
     /// Whether `color` may play at `p` as far as the stones and simple ko tell; superko is the game's.
     pub fn check(&self, p: Point, color: Color, suicide: Suicide) -> Result<(), Illegal> {
-        if !self.size.contains(p) {
-            return Err(Illegal::OffBoard);
-        }
-        if !self.is_empty(p) {
-            return Err(Illegal::Occupied);
+        match self.cells.get(p.0 as usize) {
+            Some(Cell::Empty) => {}
+            Some(Cell::Black | Cell::White) => return Err(Illegal::Occupied),
+            Some(Cell::Wall) | None => return Err(Illegal::OffBoard),
         }
         if self.ko == Some(p) {
             return Err(Illegal::Ko);
@@ -247,28 +258,6 @@ impl Board {
             Cell::Wall => true,
             stone => (self.liberties(q) == 1) == (stone == Cell::of(color)),
         })
-    }
-
-    /// Plays a stone on an empty point: takes chains off, own ones in a suicide, and sets the ko point.
-    pub fn play(&mut self, p: Point, color: Color) -> Taken {
-        assert!(self.is_empty(p), "a stone needs an empty point");
-        let mut taken = Taken::default();
-        self.ko = None;
-        self.put(p, color);
-        let opponent = color.opponent();
-        let mut last_taken = p;
-        for q in p.around() {
-            if self.get(q) == Some(opponent) && self.liberties(q) == 0 {
-                taken.stones[opponent.index()] += self.remove_chain(q);
-                last_taken = q;
-            }
-        }
-        if self.liberties(p) == 0 {
-            taken.stones[color.index()] += self.remove_chain(p);
-        } else if taken.stones[opponent.index()] == 1 && self.chain_len(p) == 1 && self.liberties(p) == 1 {
-            self.ko = Some(last_taken);
-        }
-        taken
     }
 
     /// The hash that `play` would lead to.
@@ -309,12 +298,13 @@ impl Board {
         near & self.empty
     }
 
-    /// The empty points next to `p`.
-    pub fn empty_neighbors(&self, p: Point) -> PointSet {
+    /// The stones and the liberties of the chain of the stone on `p`.
+    pub fn chain_sets(&self, p: Point) -> (PointSet, PointSet) {
         let mut near = PointSet::default();
-        near.insert_with_neighbors(p);
-        near.remove(p);
-        near & self.empty
+        self.chain(p).for_each(|s| near.insert_with_neighbors(s));
+        // Stones of one colour next to each other are one chain.
+        let own = if self.cells[p.0 as usize] == Cell::Black { Color::Black } else { Color::White };
+        (near & self.of[own.index()], near & self.empty)
     }
 
     /// The points whose content differs between two boards of one size.
@@ -339,6 +329,16 @@ impl Board {
         self.heads.iter()
     }
 
+    /// The names of the chains of a colour with one liberty.
+    pub fn in_atari(&self, color: Color) -> PointSet {
+        self.atari & self.of[color.index()]
+    }
+
+    /// The names of the chains that are among these points.
+    pub fn chains_named_in(&self, points: &PointSet) -> PointSet {
+        self.heads & *points
+    }
+
     /// All points of the board.
     pub fn points(&self) -> PointSet {
         PointSet::board(self.size)
@@ -359,151 +359,6 @@ impl Board {
             Some(Color::Black) => 'X',
             Some(Color::White) => 'O',
             None => '.',
-        }
-    }
-
-    /// Places a stone, lowers the liberties around it and joins it with its friends.
-    fn put(&mut self, p: Point, color: Color) {
-        let at = p.0 as usize;
-        self.cells[at] = Cell::of(color);
-        self.hash ^= stone_hash(p, color);
-        let around = p.around();
-        let mut free = 0;
-        let mut lowered = [0u16; 4];
-        let mut friends = heapless::Vec::<u16, 4>::new();
-        for (i, q) in around.iter().enumerate() {
-            match self.cells[q.0 as usize] {
-                Cell::Empty => free += 1,
-                Cell::Wall => {}
-                stone => {
-                    let head = self.head[q.0 as usize];
-                    if !lowered.contains(&head) {
-                        lowered[i] = head;
-                        self.liberties[head as usize] -= 1;
-                        if stone == Cell::of(color) {
-                            friends.push(head).expect("four neighbours at the most");
-                        }
-                    }
-                }
-            }
-        }
-        (self.head[at], self.next[at], self.stones[at], self.liberties[at]) = (p.0, p.0, 1, free);
-        self.of[color.index()].insert(p);
-        self.empty.remove(p);
-        self.heads.insert(p);
-        match friends.as_slice() {
-            [] => {}
-            [friend] => self.extend(*friend, p),
-            more => self.join(more, p),
-        }
-    }
-
-    /// Adds the single stone `p` to one chain: only its own empty neighbours can be new liberties.
-    fn extend(&mut self, friend: u16, p: Point) {
-        let mut gained = 0;
-        for e in p.around() {
-            if self.is_empty(e) {
-                let known = e.around().iter().any(|&q| self.get(q).is_some() && q != p && self.head[q.0 as usize] == friend);
-                gained += u16::from(!known);
-            }
-        }
-        self.liberties[friend as usize] += gained;
-        self.splice(friend, p.0);
-    }
-
-    /// Joins several chains through `p` and counts the liberties of the whole anew.
-    fn join(&mut self, friends: &[u16], p: Point) {
-        let largest = *friends.iter().max_by_key(|&&f| self.stones[f as usize]).expect("several friends");
-        self.splice(largest, p.0);
-        for &friend in friends {
-            if friend != largest {
-                self.splice(largest, friend);
-            }
-        }
-        self.liberties[largest as usize] = self.liberty_points(Point(largest)).len() as u16;
-    }
-
-    /// Relabels the chain `from` as part of `into` and joins the two rings; liberties are the caller's.
-    fn splice(&mut self, into: u16, from: u16) {
-        let mut s = from;
-        loop {
-            self.head[s as usize] = into;
-            s = self.next[s as usize];
-            if s == from {
-                break;
-            }
-        }
-        self.stones[into as usize] += self.stones[from as usize];
-        self.heads.remove(Point(from));
-        self.next.swap(into as usize, from as usize);
-    }
-
-    /// Takes a chain off and gives its points back to the chains around; returns its stones.
-    fn remove_chain(&mut self, p: Point) -> u16 {
-        let color = self.get(p).expect("a chain is removed at one of its stones");
-        let first = p.0;
-        let head = self.head[first as usize];
-        let n = self.stones[head as usize];
-        self.heads.remove(Point(head));
-        let mut s = first;
-        loop {
-            self.cells[s as usize] = Cell::Empty;
-            self.of[color.index()].remove(Point(s));
-            self.empty.insert(Point(s));
-            self.hash ^= stone_hash(Point(s), color);
-            let mut raised = [0u16; 4];
-            for (i, q) in Point(s).around().into_iter().enumerate() {
-                if self.get(q) == Some(color.opponent()) {
-                    let head = self.head[q.0 as usize];
-                    if !raised.contains(&head) {
-                        raised[i] = head;
-                        self.liberties[head as usize] += 1;
-                    }
-                }
-            }
-            s = self.next[s as usize];
-            if s == first {
-                break;
-            }
-        }
-        n
-    }
-
-    /// Builds chains, liberties and hash from the cells, and forgets the ko.
-    fn rebuild(&mut self) {
-        self.ko = None;
-        self.hash = 0;
-        (self.of, self.heads) = Default::default();
-        for p in self.size.points() {
-            if let Some(color) = self.get(p) {
-                self.of[color.index()].insert(p);
-            }
-        }
-        self.empty = self.points() - self.of[0] - self.of[1];
-        let mut seen = PointSet::default();
-        for p in self.size.points() {
-            let Some(color) = self.get(p) else { continue };
-            self.hash ^= stone_hash(p, color);
-            if seen.insert(p) {
-                let mut chain = PointList::new();
-                chain.push(p).expect("a list holds a board");
-                let mut i = 0;
-                while i < chain.len() {
-                    for q in chain[i].around() {
-                        if self.get(q) == Some(color) && seen.insert(q) {
-                            chain.push(q).expect("a list holds a board");
-                        }
-                    }
-                    i += 1;
-                }
-                for (i, s) in chain.iter().enumerate() {
-                    self.head[s.0 as usize] = p.0;
-                    self.next[s.0 as usize] = chain[(i + 1) % chain.len()].0;
-                }
-                self.heads.insert(p);
-                self.stones[p.0 as usize] = chain.len() as u16;
-                self.liberties[p.0 as usize] = self.liberty_points(p).len() as u16;
-            }
         }
     }
 }
@@ -552,86 +407,4 @@ const fn stone_hashes() -> [[u64; CELLS]; 2] {
 const _: () = assert!(STRIDE == BOARD_LEN_MAX + 1 && CELLS < u16::MAX as usize);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::rng::{below, rng};
-    use rand::Rng as _;
-
-    fn at(board: &Board, name: &str) -> Point {
-        Point::parse_gtp(name, board.size()).unwrap()
-    }
-
-    #[test]
-    fn captures_and_ko() {
-        let mut b = Board::from_text(
-            ". X O . .
-             X O . O .
-             . X O . .
-             . . . . .
-             . . . . .",
-        )
-        .unwrap();
-        let ko = at(&b, "B4");
-        assert_eq!(b.play(at(&b, "C4"), Color::Black).stones, [0, 1]);
-        assert_eq!(b.ko(), Some(ko));
-        assert_eq!(b.check(ko, Color::White, Suicide::Allowed), Err(Illegal::Ko));
-        b.play(at(&b, "E1"), Color::White);
-        b.play(at(&b, "E2"), Color::Black);
-        assert_eq!(b.check(ko, Color::White, Suicide::Forbidden), Ok(()), "a move elsewhere lifts the ban");
-    }
-
-    #[test]
-    fn suicide_by_rule() {
-        let b = Board::from_text(
-            ". X . .
-             O X . .
-             X X . .
-             . . . .",
-        )
-        .unwrap();
-        let corner = at(&b, "A4");
-        let verdicts =
-            [Suicide::Forbidden, Suicide::MultiStone, Suicide::Allowed].map(|s| b.check(corner, Color::White, s).is_ok());
-        assert_eq!(verdicts, [false, true, true]);
-        let mut after = b.clone();
-        assert_eq!(after.play(corner, Color::White).stones, [0, 2]);
-        assert_eq!(after.ko(), None);
-    }
-
-    #[test]
-    fn recounts_equal_a_flood_fill_on_random_games() {
-        for (seed, (w, h)) in [(2, 2), (3, 5), (5, 5), (9, 9), (13, 7), (19, 19)].into_iter().enumerate() {
-            let size = Size::new(w, h).unwrap();
-            let points: Vec<Point> = size.points().collect();
-            let mut r = rng(seed as u64, 1);
-            for _ in 0..20 {
-                let mut b = Board::new(size);
-                let mut color = Color::Black;
-                for _ in 0..3 * points.len() {
-                    let p = points[below(r.next_u64(), points.len())];
-                    if b.check(p, color, Suicide::Allowed).is_ok() {
-                        let expected = b.hash_after(p, color);
-                        let stones = b.count(Color::Black) + b.count(Color::White) + 1;
-                        let taken = b.play(p, color);
-                        let left = b.count(Color::Black) + b.count(Color::White);
-                        assert_eq!(b.hash(), expected, "{b:?}");
-                        assert_eq!(left + (taken.stones[0] + taken.stones[1]) as usize, stones);
-                        let mut again = b.clone();
-                        again.rebuild();
-                        assert_eq!(
-                            (again.hash, again.of, again.empty, again.heads.len()),
-                            (b.hash, b.of, b.empty, b.heads.len())
-                        );
-                        assert!(b.chains().all(|head| b.chain_name(head) == head));
-                        for q in size.points().filter(|&q| b.get(q).is_some()) {
-                            assert_eq!(again.liberties(q), b.liberties(q), "{b:?} {}", q.gtp(size));
-                            assert_eq!(again.chain_len(q), b.chain(q).count());
-                            assert_eq!(b.liberty_points(q).len(), b.liberties(q));
-                        }
-                    }
-                    color = color.opponent();
-                }
-            }
-        }
-    }
-}
+mod tests;

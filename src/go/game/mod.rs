@@ -1,6 +1,6 @@
 //! A game: a set-up, the moves after it, and all of the past that rules and network inputs ask for.
 
-use super::board::{Board, Illegal};
+use super::board::{Board, Illegal, Undo};
 use super::point::{Color, Move, Point, Size};
 use super::pointset::PointSet;
 use super::rules::{FriendlyPass, HandicapBonus, Ko, Rules, Scoring, Suicide, Tax};
@@ -30,6 +30,17 @@ pub(super) enum Button {
     Taken(Color),
 }
 
+/// How a move is taken back.
+#[derive(Clone)]
+enum Step {
+    None,
+    /// The ko ban that the pass lifted.
+    Pass {
+        ko: Option<Point>,
+    },
+    Stone(Undo),
+}
+
 /// A game in progress.
 ///
 /// A *reset* is the start, a set-up, or a colour moving twice in a row: history, ko bans and passes before it are
@@ -44,13 +55,13 @@ pub struct Game {
     board: Board,
     to_move: Color,
     moves: Vec<(Color, Move)>,
-    /// The boards before the latest move and before the one before it, in turns.
-    previous: [Board; 2],
-    /// Which of them is before the latest move.
-    latest_idx: usize,
+    /// How to take back the latest move and the one before it.
+    latest: [Step; 2],
     /// Moves that history planes may show.
     pub(super) n_history: usize,
     pub(super) past: HashSet<u64, BuildHasherDefault<Unhashed>>,
+    /// Where stones of Black's and of White's were taken off since the reset.
+    vacated: [PointSet; 2],
     n_passes: usize,
     over: bool,
     /// Where each player passed since the reset; only kept under simple ko.
@@ -77,13 +88,13 @@ impl Game {
             start: board.clone(),
             start_to_move: to_move,
             start_taken: [0; 2],
-            previous: [board.clone(), board.clone()],
-            latest_idx: 0,
+            latest: [Step::None, Step::None],
             board,
             to_move,
             moves: Vec::new(),
             n_history: 0,
             past: HashSet::default(),
+            vacated: [PointSet::default(); 2],
             n_passes: 0,
             over: false,
             passed_at: Vec::new(),
@@ -221,8 +232,15 @@ impl Game {
         if self.rules.ko == Ko::Simple || color != self.to_move || self.past.len() < 2 {
             return points;
         }
-        for p in self.size().points() {
-            if self.board.is_empty(p) && self.is_legal(color, Move::Play(p)) == Err(Illegal::Superko) {
+        let empty = self.board.empty_points();
+        // A position that stood before had a stone where the move puts one, and that was taken since, or the move is
+        // a suicide.
+        let mut candidates = self.vacated[color.index()] & empty;
+        if self.rules.suicide != Suicide::Forbidden {
+            candidates |= empty - empty.neighbors();
+        }
+        for p in candidates.iter() {
+            if self.is_legal(color, Move::Play(p)) == Err(Illegal::Superko) {
                 points.insert(p);
             }
         }
@@ -235,12 +253,31 @@ impl Game {
     }
 
     /// The board `n` moves ago, 0 to 2, as far as history reaches.
-    pub fn board_before(&self, n: usize) -> &Board {
-        match n.min(self.n_history) {
-            0 => &self.board,
-            1 => &self.previous[self.latest_idx],
-            _ => &self.previous[1 - self.latest_idx],
+    pub fn board_before(&self, n: usize) -> Board {
+        let mut board = self.board.clone();
+        for step in &self.latest[..n.min(self.n_history).min(self.latest.len())] {
+            match step {
+                Step::None => {}
+                Step::Pass { ko } => {
+                    board.replace_ko(*ko);
+                }
+                Step::Stone(undo) => board.take_back(undo),
+            }
         }
+        board
+    }
+
+    /// [`Board::hash`] and [`Board::ko`] of [`Game::board_before`].
+    pub fn position_before(&self, n: usize) -> (u64, Option<Point>) {
+        let (mut hash, mut ko) = (self.board.hash(), self.board.ko());
+        for step in &self.latest[..n.min(self.n_history).min(self.latest.len())] {
+            match step {
+                Step::None => {}
+                Step::Pass { ko: before } => ko = *before,
+                Step::Stone(undo) => (hash, ko) = (undo.hash_before(), undo.ko_before()),
+            }
+        }
+        (hash, ko)
     }
 
     /// Whether a pass by the player to move would be the second in a row.
@@ -358,28 +395,36 @@ impl Game {
             self.to_move = color;
             self.reset();
         }
-        self.latest_idx = 1 - self.latest_idx;
-        self.previous[self.latest_idx].clone_from(&self.board);
         self.moves.push((color, mv));
         self.n_history = (self.n_history + 1).min(HISTORY_MAX);
-        match mv {
-            Move::Play(p) => self.apply_stone(p, color),
-            Move::Pass => self.apply_pass(color),
-        }
+        self.latest.swap(0, 1);
+        self.latest[0] = match mv {
+            Move::Play(p) => Step::Stone(self.apply_stone(p, color)),
+            Move::Pass => {
+                let ko = self.board.ko();
+                self.apply_pass(color);
+                Step::Pass { ko }
+            }
+        };
         self.to_move = color.opponent();
         self.past.insert(self.past_key(self.board.hash(), self.to_move));
     }
 
-    fn apply_stone(&mut self, p: Point, color: Color) {
-        let taken = self.board.play(p, color);
+    fn apply_stone(&mut self, p: Point, color: Color) -> Undo {
+        let undo = self.board.play_with_undo(p, color);
+        let taken = undo.taken();
         for (sum, n) in self.taken.iter_mut().zip(taken.stones) {
             *sum += u32::from(n);
+        }
+        if taken.stones != [0; 2] {
+            self.board.points_taken(&undo).iter().zip(&mut self.vacated).for_each(|(points, all)| *all |= *points);
         }
         self.placed[color.index()] += 1;
         self.white_has_played |= color == Color::White;
         self.n_handicap += usize::from(!self.white_has_played);
         self.n_passes = 0;
         self.over = false;
+        undo
     }
 
     fn apply_pass(&mut self, color: Color) {
@@ -424,6 +469,7 @@ impl Game {
         self.over = false;
         self.passed_at.clear();
         self.past.clear();
+        self.vacated = [PointSet::default(); 2];
         self.past.insert(self.past_key(self.board.hash(), self.to_move));
     }
 
@@ -463,84 +509,4 @@ impl Hasher for Unhashed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn play_all(game: &mut Game, names: &str) {
-        for name in names.split_whitespace() {
-            let mv = Move::parse_gtp(name, game.size()).unwrap();
-            game.play_tolerant(game.to_move(), mv).unwrap();
-        }
-    }
-
-    #[test]
-    fn undo_gives_the_game_before_back() {
-        let size = Size::square(5).unwrap();
-        let mut game = Game::new(size, Rules::TROMP_TAYLOR, 7.5);
-        play_all(&mut game, "C3 C2 D2 D3 B2 pass C1");
-        let before = game.clone();
-        play_all(&mut game, "A1");
-        assert!(game.undo());
-        assert_eq!(game.board(), before.board());
-        assert_eq!((game.taken(), game.to_move(), game.past.len()), (before.taken(), before.to_move(), before.past.len()));
-        while game.undo() {}
-        assert_eq!(game.board(), &Board::new(size));
-    }
-
-    #[test]
-    fn handicap_counts_as_the_rules_say() {
-        let size = Size::square(9).unwrap();
-        for (rules, komi, expected) in [(Rules::CHINESE, 0.5, 2.5), (Rules::AGA, 0.5, 1.5), (Rules::TROMP_TAYLOR, 0.5, 0.5)] {
-            let mut game = Game::new(size, rules, komi);
-            play_all(&mut game, "C3 pass G7 E5");
-            assert_eq!(game.white_bonus(), expected, "{rules:?}");
-        }
-    }
-
-    #[test]
-    fn a_set_up_with_white_stones_is_no_handicap() {
-        let board = Board::from_text("X . O\n. . .\n. . .").unwrap();
-        let mut game = Game::from_board(board, Color::Black, Rules::CHINESE, 0.5);
-        play_all(&mut game, "A1 pass B1");
-        assert_eq!(game.white_bonus(), 0.5);
-    }
-
-    #[test]
-    fn territory_credit_goes_on_through_a_set_up() {
-        let size = Size::square(5).unwrap();
-        let mut game = Game::new(size, Rules::JAPANESE, 0.0);
-        // Black takes A1: three stones of his, two of White's.
-        play_all(&mut game, "A2 A1 B1 E5 D2");
-        assert_eq!((game.taken(), game.self_komi()), ([0, 1], 1.0));
-        game.set_stone(Point::parse_gtp("E1", size).unwrap(), Some(Color::White));
-        assert_eq!((game.taken(), game.self_komi()), ([0, 1], 0.0));
-    }
-
-    #[test]
-    fn group_tax_may_cost_more_than_a_side_has() {
-        // Black's group has one point: the white stone in its second eye was not agreed to be dead.
-        let board = Board::from_text(". X . O X O\nX X X X X O\nO O O O O O\n. O . O . .").unwrap();
-        let rules = Rules::named("ancient-territory").unwrap();
-        let game = Game::from_board(board, Color::Black, rules, 0.0);
-        assert_eq!(game.score_white(&PointSet::default()), (4 - 2) as f32 - (1 - 2) as f32);
-    }
-
-    #[test]
-    fn two_passes_end_the_game_and_a_stone_goes_on() {
-        let mut game = Game::new(Size::square(5).unwrap(), Rules::JAPANESE, 6.5);
-        play_all(&mut game, "C3 pass pass");
-        assert!(game.is_over() && game.pass_ends());
-        assert_eq!(game.history().count(), 1);
-        play_all(&mut game, "A1");
-        assert!(!game.is_over());
-    }
-
-    #[test]
-    fn scores_by_area_and_by_territory() {
-        let board = Board::from_text(". X O .\n. X O .\n. X O .\nX X O .").unwrap();
-        for (rules, expected) in [(Rules::CHINESE, 0.0), (Rules::JAPANESE, 1.0)] {
-            let game = Game::from_board(board.clone(), Color::Black, rules, 0.0);
-            assert_eq!(game.score_white(&PointSet::default()), expected, "{rules:?}");
-        }
-    }
-}
+mod tests;
