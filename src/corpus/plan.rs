@@ -161,7 +161,7 @@ mod tests {
         let mb = |range: Range| (range.likely >> 20, range.at_most >> 20);
         assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (13, 13));
         let tar = plan(&[entry("a.tar.gz", 2 << 20, true)], 1 << 30).unwrap();
-        assert_eq!(mb(tar), (29, 291));
+        assert_eq!(mb(tar), (28, 290));
         let huge = entry("all.sgf", 10 << 30, false);
         // Ten million games are known again by 700 MB.
         assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("the profile allows 1024 MB"));
