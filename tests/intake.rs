@@ -248,6 +248,13 @@ fn illegal_moves_and_repetitions_follow_the_policy() {
     let (report, lines) = of_texts("prefix", &[illegal], &with_repair("illegal=prefix"));
     assert_eq!((lines[0].moves, lines[0].positions, lines[0].repairs.join(" ")), (3, [3, 0, 0, 0], "illegal".to_string()));
     assert_eq!(report.repaired_by_kind["illegal"], 1);
+    let beside = "(;SZ[9]KM[7]RU[Chinese]RE[W+R];B[aa];W[bb];B[jj];W[cc])(;SZ[9];B[zz];W[aa])";
+    let (_, lines) = of_texts("beside", &[beside], &ConvertConfig::default());
+    let reasons: Vec<_> = lines.iter().map(|line| line.reason.as_deref()).collect();
+    assert_eq!(reasons, [Some("illegal move: point off the board"); 2]);
+    let (report, lines) = of_texts("beside", &[beside], &with_repair("illegal=prefix"));
+    assert_eq!((lines[0].moves, lines[0].positions, lines[0].repairs.join(" ")), (2, [2, 0, 0, 0], "illegal".to_string()));
+    assert_eq!((report.repaired_by_kind["illegal"], lines[1].reason.as_deref()), (1, Some("too few moves")));
 
     // Two kos taken in turn: at move 6 the board is as after move 2.
     let set_up = "AB[ba][ab][bc]AW[ca][db][cc][bb]AB[bg][ah][bi]AW[cg][dh][ci][ch]";

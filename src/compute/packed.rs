@@ -150,29 +150,25 @@ impl PackedRow {
         }
     }
 
-    /// Writes one of the [`plane`]s: `rows` from the top, bit `x` of each is the cell in column `x`.
-    /// Words after the last row's keep what they hold.
-    pub fn set_plane(&mut self, plane: usize, rows: impl Iterator<Item = u32>) {
-        let len = self.len();
-        let plane_bytes = plane_words(len) * 4;
+    /// Writes one of the [`plane`]s from its first cell on: `runs` of `n_bits` cells each, at most 64, the first lowest.
+    /// Cells after the last run keep what they hold, but for those of its word.
+    pub fn set_plane(&mut self, plane: usize, n_bits: usize, runs: impl Iterator<Item = u64>) {
+        let plane_bytes = plane_words(self.len()) * 4;
         let bytes = &mut self.bytes[HEADER_BYTES + plane * plane_bytes..][..plane_bytes];
         // Bits that are not written yet, the lowest `n_held` of `held`.
-        let (mut held, mut n_held) = (0u64, 0);
-        let mut words = bytes.chunks_exact_mut(4);
-        for row in rows {
-            held |= u64::from(row) << n_held;
-            n_held += len;
-            if n_held >= 32 {
-                if let Some(word) = words.next() {
-                    word.copy_from_slice(&(held as u32).to_le_bytes());
-                }
-                held >>= 32;
-                n_held -= 32;
+        let (mut held, mut n_held, mut at) = (0u128, 0, 0);
+        for run in runs {
+            held |= u128::from(run) << n_held;
+            n_held += n_bits;
+            if n_held >= 64 && at + 8 <= plane_bytes {
+                bytes[at..at + 8].copy_from_slice(&(held as u64).to_le_bytes());
+                at += 8;
+                held >>= 64;
+                n_held -= 64;
             }
         }
-        if let Some(word) = words.next() {
-            word.copy_from_slice(&(held as u32).to_le_bytes());
-        }
+        let n_last = (plane_bytes - at).min(n_held.div_ceil(32) * 4);
+        bytes[at..at + n_last].copy_from_slice(&held.to_le_bytes()[..n_last]);
     }
 
     /// Sets the bit of a cell in one of the [`plane`]s.

@@ -19,56 +19,65 @@ pub(super) struct Identity {
     pub opening: Option<GameHash>,
 }
 
-/// Works out identities; keeps the turned points of the last board size, so that a move costs eight look-ups.
+/// Works out identities; keeps the codes of moves on the last board sizes, so that a move costs one look-up.
 pub(super) struct Identifier {
     /// Moves on 19x19 that make an opening; 0 for none.
     shared_moves: usize,
-    size: Option<Size>,
-    /// `turned[y * w + x]`: the point under each symmetry, as `y * w + x` of the moved board.
-    turned: Vec<[u16; Symmetry::COUNT]>,
+    tables: Vec<Table>,
     set_up: Vec<(Point, Option<Color>)>,
 }
 
+/// Board sizes whose codes are kept: collections of several mix them from game to game. 62 KB for 19x19.
+const TABLES_MAX: usize = 4;
+
+/// What moves on boards of one size turn to.
+struct Table {
+    size: Size,
+    /// `turned[y * w + x]`: the point under each symmetry, as `y * w + x` of the moved board.
+    turned: Vec<[u16; Symmetry::COUNT]>,
+    /// `codes[y * w + x][color]`: the code of a move there under each symmetry.
+    codes: Vec<[[u64; Symmetry::COUNT]; 2]>,
+    /// Before the first step.
+    start: Lanes,
+}
+
+/// Lanes after the opening, if there are so many moves, and after all.
+struct Told {
+    opening: Option<Lanes>,
+    end: Lanes,
+}
+
 /// Two lanes of 64 bits for each symmetry. A step is a bijection of the state and differs for each code.
-type Lanes = [[u64; 2]; Symmetry::COUNT];
+type Lanes = [[u64; Symmetry::COUNT]; 2];
 
 impl Identifier {
     pub(super) fn new(shared_moves: usize) -> Identifier {
-        Identifier { shared_moves, size: None, turned: Vec::new(), set_up: Vec::new() }
+        Identifier { shared_moves, tables: Vec::new(), set_up: Vec::new() }
     }
 
     /// The identities of a record: stones by points, in whatever order they are set up, and moves in their order.
     /// Whose turn it is only counts by the moves made.
     pub(super) fn of(&mut self, record: &GameRecord) -> Identity {
-        self.prepare(record.size);
         let opening_moves = opening_moves(self.shared_moves, record.size);
-        let mut lanes: Lanes = std::array::from_fn(|i| {
-            let (w, h) = Symmetry::new(i as u8).moved_size((record.size.w(), record.size.h()));
-            [mix((w * 64 + h) as u64), mix((w * 64 + h) as u64 + (1 << 32))]
-        });
-        let (mut n_moves, mut opening) = (0, None);
-        for step in &record.steps {
-            match *step {
-                Step::Setup { point, stone } => self.set_up.push((point, stone)),
-                Step::ToMove(_) => {}
-                Step::Move { color, mv, .. } => {
-                    self.end_set_up(&mut lanes);
-                    self.absorb(&mut lanes, color, mv);
-                    n_moves += 1;
-                    if n_moves == opening_moves {
-                        opening = Some(least(&lanes, b'o'));
-                    }
-                }
-            }
-        }
-        self.end_set_up(&mut lanes);
-        Identity { game: least(&lanes, b'g'), opening }
+        let mut set_up = std::mem::take(&mut self.set_up);
+        let told = self.table(record.size).absorb_all(&record.steps, opening_moves, &mut set_up);
+        self.set_up = set_up;
+        Identity { game: least(&told.end, b'g'), opening: told.opening.map(|lanes| least(&lanes, b'o')) }
     }
 
-    fn prepare(&mut self, size: Size) {
-        if self.size == Some(size) {
-            return;
-        }
+    fn table(&mut self, size: Size) -> &Table {
+        let known = self.tables.iter().position(|table| table.size == size);
+        let table_idx = known.unwrap_or_else(|| {
+            self.tables.truncate(TABLES_MAX - 1);
+            self.tables.push(Table::new(size));
+            self.tables.len() - 1
+        });
+        &self.tables[table_idx]
+    }
+}
+
+impl Table {
+    fn new(size: Size) -> Table {
         let sides = (size.w(), size.h());
         let turn = |x: usize, y: usize| {
             std::array::from_fn(|i| {
@@ -77,46 +86,77 @@ impl Identifier {
                 (y * symmetry.moved_size(sides).0 + x) as u16
             })
         };
-        self.turned = (0..size.h()).flat_map(|y| (0..size.w()).map(move |x| (x, y))).map(|(x, y)| turn(x, y)).collect();
-        self.size = Some(size);
+        let points = (0..size.h()).flat_map(|y| (0..size.w()).map(move |x| (x, y)));
+        let turned: Vec<[u16; Symmetry::COUNT]> = points.map(|(x, y)| turn(x, y)).collect();
+        let codes = turned.iter().map(|turned| [0, 1].map(|color| turned.map(|point| code(point, color)))).collect();
+        let start: [u64; Symmetry::COUNT] = std::array::from_fn(|i| {
+            let (w, h) = Symmetry::new(i as u8).moved_size(sides);
+            (w * 64 + h) as u64
+        });
+        Table { size, turned, codes, start: [start.map(mix), start.map(|sides| mix(sides + (1 << 32)))] }
     }
 
-    fn absorb(&self, lanes: &mut Lanes, color: Color, mv: Move) {
-        match mv {
-            Move::Pass => {
-                let code = code(PASS, color.index());
-                lanes.iter_mut().for_each(|lane| step(lane, code));
-            }
-            Move::Play(p) => {
-                let turned = &self.turned[self.point_idx(p)];
-                for (lane, &point) in lanes.iter_mut().zip(turned) {
-                    step(lane, code(point, color.index()));
+    fn absorb_all(&self, steps: &[Step], opening_moves: usize, set_up: &mut Vec<(Point, Option<Color>)>) -> Told {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512dq") && std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: both features were just found.
+            return unsafe { self.absorb_all_avx512(steps, opening_moves, set_up) };
+        }
+        self.absorb_steps(steps, opening_moves, set_up)
+    }
+
+    /// The same with eight lanes in a register: AVX-512DQ multiplies 64 bits.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn absorb_all_avx512(&self, steps: &[Step], opening_moves: usize, set_up: &mut Vec<(Point, Option<Color>)>) -> Told {
+        self.absorb_steps(steps, opening_moves, set_up)
+    }
+
+    #[inline(always)]
+    fn absorb_steps(&self, steps: &[Step], opening_moves: usize, set_up: &mut Vec<(Point, Option<Color>)>) -> Told {
+        let (mut lanes, mut n_moves, mut opening) = (self.start, 0, None);
+        for step in steps {
+            match *step {
+                Step::Setup { point, stone } => set_up.push((point, stone)),
+                Step::ToMove(_) => {}
+                Step::Move { color, mv, .. } => {
+                    if !set_up.is_empty() {
+                        lanes = absorb(lanes, &self.end_set_up(set_up));
+                    }
+                    lanes = match mv {
+                        Move::Pass => absorb(lanes, &[code(PASS, color.index()); Symmetry::COUNT]),
+                        Move::Play(p) => absorb(lanes, &self.codes[self.point_idx(p)][color.index()]),
+                    };
+                    n_moves += 1;
+                    if n_moves == opening_moves {
+                        opening = Some(lanes);
+                    }
                 }
             }
         }
+        if !set_up.is_empty() {
+            lanes = absorb(lanes, &self.end_set_up(set_up));
+        }
+        Told { end: lanes, opening }
     }
 
     /// Stones that stand together make one step, by a sum: their order does not matter. Of a point set twice the last counts.
-    fn end_set_up(&mut self, lanes: &mut Lanes) {
-        if self.set_up.is_empty() {
-            return;
-        }
-        let mut set_up = std::mem::take(&mut self.set_up);
+    fn end_set_up(&self, set_up: &mut Vec<(Point, Option<Color>)>) -> [u64; Symmetry::COUNT] {
         set_up.reverse();
         set_up.sort_by_key(|(point, _)| (point.y(), point.x()));
         set_up.dedup_by_key(|(point, _)| *point);
-        for (i, lane) in lanes.iter_mut().enumerate() {
+        let sums = std::array::from_fn(|i| {
             let codes = set_up
                 .iter()
                 .map(|&(point, stone)| code(self.turned[self.point_idx(point)][i], SET_UP + stone.map_or(2, Color::index)));
-            step(lane, codes.fold(0, u64::wrapping_add));
-        }
+            codes.fold(0, u64::wrapping_add)
+        });
         set_up.clear();
-        self.set_up = set_up;
+        sums
     }
 
     fn point_idx(&self, p: Point) -> usize {
-        p.y() * self.size.map_or(0, |size| size.w()) + p.x()
+        p.y() * self.size.w() + p.x()
     }
 }
 
@@ -129,15 +169,21 @@ fn code(point: u16, kind: usize) -> u64 {
     mix(u64::from(point) << 8 | kind as u64)
 }
 
-fn step(lane: &mut [u64; 2], code: u64) {
-    lane[0] = (lane[0] ^ code).wrapping_mul(0x9fb2_1c65_1e98_df25);
-    lane[0] ^= lane[0] >> 32;
-    lane[1] = (lane[1].rotate_left(23) ^ code).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    lane[1] ^= lane[1] >> 29;
+// Without a closure, which would not be compiled for the features of its caller.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "three arrays walk together")]
+fn absorb([mut a, mut b]: Lanes, codes: &[u64; Symmetry::COUNT]) -> Lanes {
+    for i in 0..Symmetry::COUNT {
+        a[i] = (a[i] ^ codes[i]).wrapping_mul(0x9fb2_1c65_1e98_df25);
+        a[i] ^= a[i] >> 32;
+        b[i] = (b[i].rotate_left(23) ^ codes[i]).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        b[i] ^= b[i] >> 29;
+    }
+    [a, b]
 }
 
 fn least(lanes: &Lanes, kind: u8) -> GameHash {
-    let hashes = lanes.iter().map(|&[a, b]| {
+    let hashes = lanes[0].iter().zip(&lanes[1]).map(|(a, b)| {
         let mut hash = [0; 16];
         hash[..8].copy_from_slice(&mix(a ^ u64::from(kind)).to_be_bytes());
         hash[8..].copy_from_slice(&mix(b ^ u64::from(kind)).to_be_bytes());

@@ -114,9 +114,18 @@ fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
     areas_without(end, &dead, score_white).or_else(|| {
         // The position is the seed, so the same game is judged the same way everywhere.
         let (mut fates, mut rng) = (Fates::default(), rng(board.hash(), 0));
+        let mut judged = vec![dead];
         PLAYOUTS.iter().find_map(|&n_playouts| {
             fates.play(board, n_playouts, &mut rng);
-            DEAD_SHARES.iter().find_map(|&share| areas_without(end, &fates.dead(board, share), score_white))
+            DEAD_SHARES.iter().find_map(|&share| {
+                let dead = fates.dead(board, share);
+                // Most judgements are the same again, and so is their count.
+                if judged.contains(&dead) {
+                    return None;
+                }
+                judged.push(dead);
+                areas_without(end, &dead, score_white)
+            })
         })
     })
 }

@@ -12,7 +12,7 @@ use super::worker::Worker;
 use crate::base::Result;
 use crate::base::fs::shown;
 use crate::base::signal::Stop;
-use crate::sgf::{self, GameRecord};
+use crate::sgf::{self, GameRecord, OffBoard};
 use crate::shard::{Completeness, Refusal};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -106,14 +106,14 @@ impl Pipeline<'_> {
                 let (to, jobs) = sync_channel(self.plan.queue_games);
                 let (results, from) = sync_channel(RESULTS_QUEUED);
                 let worker = Worker::new(self.config, self.make, known);
-                let variations = self.config.variations;
-                scope.spawn(move || work(worker, variations, jobs, results));
+                let asked = Asked::by(self.config);
+                scope.spawn(move || work(worker, asked, jobs, results));
                 to_workers.push(to);
                 from_workers.push(from);
             }
             let batch_bytes_max = if self.make == Make::Account { FILE_JOB_BYTES } else { 0 };
-            let (batch, variations) = (Batch::default(), self.config.variations);
-            let feed = Feed { to_workers, turn: 0, bytes_done: 0, batch, batch_bytes_max, variations };
+            let (batch, asked) = (Batch::default(), Asked::by(self.config));
+            let feed = Feed { to_workers, turn: 0, bytes_done: 0, batch, batch_bytes_max, asked };
             let reader = Reader::new(&self.config.archive, self.spool_dir.to_path_buf(), self.stop);
             let reading = scope.spawn(move || read(groups, listing, &reader, feed));
             let written = write(from_workers, scribe, step);
@@ -163,7 +163,7 @@ struct Feed {
     /// Files are sent together up to so many bytes: where a game costs its worker little, so does waking it up. Where it
     /// costs much, 0: each file alone shares the work best.
     batch_bytes_max: usize,
-    variations: Variations,
+    asked: Asked,
 }
 
 /// Small files not yet sent.
@@ -214,7 +214,7 @@ impl Feed {
         let file: Arc<str> = origin.into();
         // The line of a game tells how far a large collection is.
         let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as f64;
-        for game in records(&bytes, self.variations) {
+        for game in records(&bytes, self.asked) {
             let (line, job) = match game {
                 Ok(record) => (record.line, Job::Game(Arc::clone(&file), Box::new(record))),
                 Err(error) => (error.line, Job::Done(Done::Fate(bad_game(&file, &error)))),
@@ -315,14 +315,27 @@ fn is_changed(entry: &Entry) -> bool {
     std::fs::metadata(&entry.path).map_or(true, |meta| !entry.is_as_before(&meta))
 }
 
+/// What is asked for of a file.
+#[derive(Clone, Copy)]
+struct Asked {
+    variations: Variations,
+    off_board: OffBoard,
+}
+
+impl Asked {
+    fn by(config: &ConvertConfig) -> Asked {
+        Asked { variations: config.variations, off_board: config.repair.illegal.off_board() }
+    }
+}
+
 /// The lines of games that are asked for.
 fn records(
     bytes: &[u8],
-    variations: Variations,
+    Asked { variations, off_board }: Asked,
 ) -> Box<dyn Iterator<Item = std::result::Result<GameRecord, sgf::GameError>> + '_> {
     match variations {
-        Variations::Main => Box::new(sgf::games(bytes)),
-        Variations::All => Box::new(sgf::lines(bytes)),
+        Variations::Main => Box::new(sgf::games_with(bytes, off_board)),
+        Variations::All => Box::new(sgf::lines(bytes, off_board)),
     }
 }
 
@@ -342,7 +355,7 @@ fn bad_game(file: &str, error: &sgf::GameError) -> Fate {
 }
 
 /// Judges until the reader or the writer is gone.
-fn work(mut worker: Worker, variations: Variations, jobs: Receiver<Item<Job>>, results: SyncSender<Item<Piece>>) {
+fn work(mut worker: Worker, asked: Asked, jobs: Receiver<Item<Job>>, results: SyncSender<Item<Piece>>) {
     for Item { bytes_done, what } in jobs {
         let give = |results_now, turn| results.send(Item { bytes_done, what: Piece { results: results_now, turn } }).is_ok();
         let given = match what {
@@ -352,7 +365,7 @@ fn work(mut worker: Worker, variations: Variations, jobs: Receiver<Item<Job>>, r
                 let (mut ready, mut bytes) = (Vec::new(), 0);
                 let mut given = true;
                 'files: for Text { origin, bytes: text } in &files {
-                    for game in records(text, variations) {
+                    for game in records(text, asked) {
                         if bytes >= PIECE_BYTES {
                             given = give(std::mem::take(&mut ready), Turn::Stays);
                             bytes = 0;

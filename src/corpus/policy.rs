@@ -46,6 +46,10 @@ impl Policy {
     /// Mends the record as far as the policy says, and decides what becomes of it.
     pub(super) fn decide(&self, record: &mut GameRecord) -> Decision {
         let mut mender = Mender { repairs: Repairs::default(), refused: None, trust: Trust::Full };
+        if record.ends_off_board {
+            mender.repairs.insert(Repair::Illegal);
+            mender.doubt(Trust::Never);
+        }
         let rules = mender.rules(record, &self.repair);
         mender.result(record, &self.repair);
         mender.handicap(record, &self.repair);

@@ -1,5 +1,6 @@
 //! What records say wrongly, oddly or not at all, and what is made of it: each kind counted, each switchable.
 
+use crate::sgf::OffBoard;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -35,6 +36,16 @@ pub enum IllegalPolicy {
     Refuse,
     /// The moves before it stay; nothing is told of the outcome.
     Prefix,
+}
+
+impl IllegalPolicy {
+    /// What it does with a move beside the board, which the reader of records meets before there is a board.
+    pub(super) fn off_board(self) -> OffBoard {
+        match self {
+            IllegalPolicy::Refuse => OffBoard::Refuse,
+            IllegalPolicy::Prefix => OffBoard::End,
+        }
+    }
 }
 
 /// One switch for each kind of repair.

@@ -223,3 +223,86 @@ impl Past {
 
 /// Stands for the hash 0, which marks free places.
 const EMPTY_BOARD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::{below, rng};
+    use crate::go::Rules;
+    use crate::sgf;
+    use flate2::read::GzDecoder;
+    use rand::Rng as _;
+    use std::io::Read as _;
+    use std::path::{Path, PathBuf};
+
+    /// The referee's walk, once the same as a whole game's.
+    fn agreed(walker: &mut Walker, referee: &mut Referee, record: &GameRecord, suicide: Suicide, name: &str) -> Walked {
+        let rules = Rules { suicide, ..Rules::JAPANESE };
+        let mut game = Game::new(record.size, rules, 6.5);
+        let whole = walker.walk(record, &mut game, |_, _, _, _| ());
+        referee.start(record.size, suicide);
+        let bare = walker.walk(record, referee, |_, _, _, _| ());
+        assert_eq!(bare, whole, "{name}");
+        assert_eq!(referee.board(), Table::board(&game), "{name}");
+        bare
+    }
+
+    #[test]
+    fn a_bare_board_judges_as_a_game_does() {
+        let mut walker = Walker::default();
+        let mut referee = Referee::new(Size::square(19).unwrap());
+        let (mut n_faults, mut n_repeats) = (0, 0);
+        for seed in 0..3000 {
+            let mut r = rng(seed, 7);
+            let mut any = |n: usize| below(r.next_u64(), n);
+            let size = Size::new(2 + any(4), 2 + any(4)).unwrap();
+            let points: Vec<Point> = size.points().collect();
+            let mut record = GameRecord::new(size);
+            let mut color = Color::Black;
+            for _ in 0..40 {
+                let point = points[any(points.len())];
+                color = if any(8) > 0 { color.opponent() } else { color };
+                record.steps.push(match any(40) {
+                    0 => Step::Setup { point, stone: [None, Some(Color::Black), Some(Color::White)][any(3)] },
+                    1 => Step::ToMove(color),
+                    2 | 3 => Step::Move { color, mv: Move::Pass, line: 1, column: 1 },
+                    _ => Step::Move { color, mv: Move::Play(point), line: 1, column: 1 },
+                });
+                // Mostly legal games, so that they go on.
+                let walked = agreed(&mut walker, &mut referee, &record, Suicide::Allowed, "random game");
+                if walked.fault.is_some() && any(60) > 0 {
+                    record.steps.pop();
+                }
+            }
+            for suicide in [Suicide::Forbidden, Suicide::MultiStone, Suicide::Allowed] {
+                let walked = agreed(&mut walker, &mut referee, &record, suicide, &format!("seed {seed}"));
+                n_faults += usize::from(walked.fault.is_some());
+                n_repeats += usize::from(walked.repeat.is_some());
+            }
+        }
+        assert!(n_faults > 500 && n_repeats > 500, "{n_faults} faults, {n_repeats} repeats");
+    }
+
+    #[test]
+    fn a_bare_board_judges_every_game_of_the_corpus_as_a_game_does() {
+        let data = std::env::var_os("EDGEZERO_DATA")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+        let (mut walker, mut referee) = (Walker::default(), Referee::new(Size::square(19).unwrap()));
+        let mut n_games = 0;
+        for name in ["pro19.tar.gz", "small9.tar.gz", "mid13.tar.gz"] {
+            let Ok(file) = std::fs::File::open(data.join("corpus").join(name)) else {
+                println!("skipped: no {name} in the data folder {}", data.display());
+                continue;
+            };
+            for entry in tar::Archive::new(GzDecoder::new(file)).entries().unwrap() {
+                let mut text = Vec::new();
+                entry.unwrap().read_to_end(&mut text).unwrap();
+                for record in sgf::games(&text).filter_map(Result::ok) {
+                    agreed(&mut walker, &mut referee, &record, Suicide::Forbidden, name);
+                    n_games += 1;
+                }
+            }
+        }
+        println!("{n_games} games");
+    }
+}

@@ -73,7 +73,8 @@ impl Encoder {
 fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, game: &Game) {
     // A row begins with empty planes.
     if !points.is_empty() {
-        row.set_plane(plane, (0..game.size().h()).map(|y| points.row(y)));
+        let len = row.len();
+        row.set_plane(plane, PointSet::ROWS_AT_ONCE * len, points.rows(game.size().h(), len));
     }
 }
 

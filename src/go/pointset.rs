@@ -37,6 +37,12 @@ impl PointSet {
         self.or_bits(p.0 as usize - STRIDE, CROSS);
     }
 
+    /// Adds a point or takes it out.
+    pub(crate) fn set(&mut self, p: Point, is_in: bool) {
+        let (word, shift) = (p.0 as usize / 64, p.0 % 64);
+        self.0[word] = self.0[word] & !(1 << shift) | u64::from(is_in) << shift;
+    }
+
     /// Takes a point out.
     pub fn remove(&mut self, p: Point) {
         self.0[p.0 as usize / 64] &= !(1u64 << (p.0 % 64));
@@ -83,13 +89,22 @@ impl PointSet {
         })
     }
 
-    /// The points of row `y` as bits, column 0 lowest.
-    pub fn row(&self, y: usize) -> u32 {
-        let at = (y + 1) * STRIDE + 1;
-        let (word, shift) = (at / 64, at % 64);
-        // In two steps, since a shift by 64 is none.
-        let high = self.0[word + 1] << 1 << (63 - shift);
-        ((self.0[word] >> shift | high) as u32) & ((1 << BOARD_LEN_MAX) - 1)
+    /// Rows that [`PointSet::rows`] gives at once: those that fit in a word.
+    pub const ROWS_AT_ONCE: usize = 64 / STRIDE;
+
+    /// The points as bits, [`PointSet::ROWS_AT_ONCE`] rows of `len` columns at a time, until there were `h` rows:
+    /// column 0 of the first row lowest, the next row `len` higher. No point is beyond column `len - 1` or row `h - 1`.
+    pub fn rows(&self, h: usize, len: usize) -> impl Iterator<Item = u64> + '_ {
+        debug_assert!(h <= BOARD_LEN_MAX && len <= BOARD_LEN_MAX);
+        let row = (1u64 << len) - 1;
+        (0..h.min(BOARD_LEN_MAX)).step_by(Self::ROWS_AT_ONCE).map(move |y| {
+            let at = (y + 1) * STRIDE + 1;
+            let (word, shift) = (at / 64, at % 64);
+            // In two steps, since a shift by 64 is none.
+            let bits = self.0[word] >> shift | self.0[word + 1] << 1 << (63 - shift);
+            let wall = STRIDE - len;
+            (bits & row) | (bits >> wall & row << len) | (bits >> (2 * wall) & row << (2 * len))
+        })
     }
 
     /// The set and all cells next to it; some of these may be wall.
@@ -192,7 +207,7 @@ impl FromIterator<Point> for PointSet {
     }
 }
 
-const _: () = assert!(STRIDE < 64 && BOARD_LEN_MAX <= 32);
+const _: () = assert!(STRIDE < 64 && PointSet::ROWS_AT_ONCE == 3);
 // A word follows the one in which the last row begins.
 const _: () = assert!((BOARD_LEN_MAX * STRIDE + 1) / 64 + 1 < WORDS);
 
@@ -208,7 +223,15 @@ mod tests {
             assert_eq!((all.len(), all.first(), all.is_empty()), (w * h, Some(Point::new(0, 0)), false));
             assert!(all.iter().eq(size.points()));
             assert_eq!(size.points().collect::<PointSet>(), all);
-            assert!((0..h).all(|y| all.row(y) == (1 << w) - 1));
+            for set in [all, all - PointSet::from_iter([Point::new(w / 2, h / 2)])] {
+                let len = w.max(h);
+                for (i, bits) in set.rows(h, len).enumerate() {
+                    for (row, x) in (0..3).flat_map(|row| (0..len).map(move |x| (row, x))) {
+                        let is_in = x < w && 3 * i + row < h && set.contains(Point::new(x, 3 * i + row));
+                        assert_eq!(bits >> (row * len + x) & 1 == 1, is_in, "{w}x{h} {i} {row} {x}");
+                    }
+                }
+            }
             for p in size.points() {
                 let near = PointSet::from_iter([p]).grown() & all;
                 let mut cross = PointSet::default();

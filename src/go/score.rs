@@ -53,8 +53,11 @@ impl Owners {
 
 /// Area as it stands (Tromp-Taylor): stones, and empty regions that reach one colour only. Nothing is removed.
 pub fn plain_area(board: &Board) -> Owners {
-    let (black, white) = (*board.stones(Color::Black), *board.stones(Color::White));
-    let empty = board.empty_points();
+    plain_area_of(*board.stones(Color::Black), *board.stones(Color::White), board.empty_points())
+}
+
+/// [`plain_area`] of Black's stones, White's stones and the points without.
+pub(super) fn plain_area_of(black: PointSet, white: PointSet, empty: PointSet) -> Owners {
     // What a colour reaches through empty points.
     let [by_black, by_white] = [black, white].map(|stones| (stones.grown() & empty).flooded(&empty));
     Owners([black | (by_black - by_white), white | (by_white - by_black)])
@@ -79,6 +82,11 @@ pub fn area(board: &Board, suicide: Suicide) -> Owners {
 fn claim(board: &Board, benson: &Benson, color: Color, owners: &mut Owners) {
     let mut won = benson.alive;
     let mut open = PointSet::default();
+    if benson.alive.is_empty() {
+        // No region is closed: those without the opponent's stones are open.
+        let outside = board.points() - *board.stones(color);
+        open = outside - board.stones(color.opponent()).flooded(&outside);
+    }
     for region in &benson.regions {
         let is_free = region.points.is_disjoint(board.stones(color.opponent()));
         if region.is_closed && (region.n_inner <= 1 || is_free) {
@@ -187,6 +195,7 @@ struct Region {
 
 /// Benson's analysis for one colour.
 struct Benson {
+    /// All regions, or none where no chain is alive.
     regions: Vec<Region>,
     /// Stones of chains that are alive.
     alive: PointSet,
@@ -196,19 +205,30 @@ impl Benson {
     fn new(board: &Board, color: Color, suicide: Suicide) -> Benson {
         let own = *board.stones(color);
         let near_own = own.grown();
-        let empty = board.empty_points();
+        let outside = board.points() - own;
+        // Where the opponent may take his own stones off by suicide, points under his stones count too.
+        let may_count = if suicide == Suicide::Forbidden { board.empty_points() } else { outside };
         let mut benson = Benson { regions: Vec::new(), alive: PointSet::default() };
-        for points in (board.points() - own).pieces() {
-            // Where the opponent may take his own stones off by suicide, points under his stones count too.
-            let counts = if suicide == Suicide::Forbidden { points & empty } else { points };
-            // A point that touches no own stone makes a region vital to none; most regions end here.
-            let is_near = (counts - near_own).is_empty();
-            let vital_to = if is_near { chains_at_every_point(board, color, &counts) } else { heapless::Vec::new() };
-            let n_inner = (points - near_own).len();
-            benson.regions.push(Region { points, vital_to, n_inner, is_closed: true });
+        let region =
+            |points: PointSet, vital_to| Region { points, vital_to, n_inner: (points - near_own).len(), is_closed: true };
+        // A point that counts and touches no own stone makes a region vital to none: most of the board.
+        let vital_to_none = ((outside & may_count) - near_own).flooded(&outside);
+        for points in (outside - vital_to_none).pieces() {
+            benson.regions.push(region(points, chains_at_every_point(board, color, &(points & may_count))));
         }
+        if !benson.has_chain_with_two() {
+            benson.regions.clear();
+            return benson;
+        }
+        benson.regions.extend(vital_to_none.pieces().map(|points| region(points, heapless::Vec::new())));
         benson.drop_until_stable(board, color);
         benson
+    }
+
+    /// Whether two regions are vital to one chain.
+    fn has_chain_with_two(&self) -> bool {
+        let mut names = PointSet::default();
+        self.regions.iter().flat_map(|region| &region.vital_to).any(|&name| !names.insert(name))
     }
 
     /// Drops chains with fewer than two vital regions, and with them the regions that they touch, until none is left to drop.

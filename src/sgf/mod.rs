@@ -18,7 +18,7 @@ mod write;
 
 pub use collection::{Collection, Game};
 pub use komi::plain as plain_komi;
-pub use record::{GameRecord, Step, games};
+pub use record::{GameRecord, OffBoard, Step, games, games_with};
 pub use result::{GameResult, Margin, Winner};
 pub use scan::Name;
 pub use tree::Tree;

@@ -1,6 +1,6 @@
 //! A game of Go as the rest of the house wants it: size, steps, komi, result, players.
 
-use super::collection::{Collection, Game, trim};
+use super::collection::{Collection, Game, Lines, trim};
 use super::tree::padded;
 use super::{GameError, GameResult, MOVES_MAX, RECTANGLE_POINTS_MAX, Reason, SGF_LEN_MAX, komi, shown};
 use crate::go::{Color, Move, Point, Size};
@@ -53,8 +53,19 @@ pub struct GameRecord {
     pub line_idx: u32,
     /// Moves at the start that an earlier line of the game has too.
     pub n_shared: usize,
+    /// The steps end before a move beside the board: [`OffBoard::End`].
+    pub ends_off_board: bool,
     /// The character set the text was read in, where it is not plain ASCII.
     pub charset: Option<String>,
+}
+
+/// What a move beside the board does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffBoard {
+    /// The game cannot be read: [`Reason::OffBoard`].
+    Refuse,
+    /// The steps end before it.
+    End,
 }
 
 /// One thing that happens on the main line.
@@ -108,6 +119,7 @@ impl GameRecord {
             setup_node: None,
             line_idx: 0,
             n_shared: 0,
+            ends_off_board: false,
             charset: None,
         }
     }
@@ -119,6 +131,10 @@ impl GameRecord {
 
     /// Reads a game of Go on a board we play.
     pub fn read(game: &Game<'_>) -> Result<GameRecord, GameError> {
+        GameRecord::read_with(game, OffBoard::Refuse)
+    }
+
+    pub(super) fn read_with(game: &Game<'_>, off_board: OffBoard) -> Result<GameRecord, GameError> {
         if game.kind() != 1 {
             return Err(game.root_error(b"GM", Reason::OtherGame(game.kind())));
         }
@@ -128,13 +144,23 @@ impl GameRecord {
         let mut record = GameRecord::new(size);
         (record.game_idx, record.line, record.column) = (game.game_idx, game.line, game.column);
         record.read_root(game);
-        record.read_line(game, game.tree.main_line())?;
+        record.read_line(game, game.tree.main_line(), off_board)?;
         Ok(record)
     }
 
     /// Reads the steps along `nodes`, which lead from the root to somewhere.
-    pub(super) fn read_line(&mut self, game: &Game<'_>, nodes: impl Iterator<Item = usize>) -> Result<(), GameError> {
-        (self.steps, self.setup_node) = read_steps(game, nodes, self.size.w(), self.size.h())?;
+    pub(super) fn read_line(
+        &mut self,
+        game: &Game<'_>,
+        nodes: impl Iterator<Item = usize>,
+        off_board: OffBoard,
+    ) -> Result<(), GameError> {
+        let (steps, read) = read_steps(game, nodes, (self.size.w(), self.size.h()));
+        (self.steps, self.setup_node) = (steps.list, steps.setup_node);
+        match read {
+            Err(GameError { reason: Reason::OffBoard(..), .. }) if off_board == OffBoard::End => self.ends_off_board = true,
+            read => return read,
+        }
         Ok(())
     }
 
@@ -165,8 +191,13 @@ impl GameRecord {
 ///
 /// `bytes` is the whole content of the file, in any character set. Whether the moves are legal is not looked at.
 pub fn games(bytes: &[u8]) -> impl Iterator<Item = Result<GameRecord, GameError>> {
+    games_with(bytes, OffBoard::Refuse)
+}
+
+/// As [`games`], and says what a move beside the board does.
+pub fn games_with(bytes: &[u8], off_board: OffBoard) -> impl Iterator<Item = Result<GameRecord, GameError>> {
     let mut collection = Collection::new(bytes);
-    std::iter::from_fn(move || collection.next_game().map(|game| game.and_then(|game| GameRecord::read(&game))))
+    std::iter::from_fn(move || collection.next_game().map(|game| game.and_then(|game| GameRecord::read_with(&game, off_board))))
 }
 
 /// What a node of the main line holds, on boards of any size: columns and rows from 0, from the top left.
@@ -220,20 +251,35 @@ where
 {
     let mut rectangle_points = 0;
     for node_idx in nodes {
-        let mut tell = |at, step| tell(Place { node_idx, at }, step).map_err(|reason| game.error(at, reason));
-        let told = Told::of(game, node_idx);
-        if told.sets_up {
-            set_up(game, node_idx, (w, h), &mut rectangle_points, &mut tell)?;
-        }
-        if let Some(value) = told.to_move
-            && let Some(color) = color(&game.bytes[value.clone()])
-        {
-            tell(value.start, RawStep::ToMove(color))?;
-        }
-        for (value, color) in told.moves.into_iter().zip([Color::Black, Color::White]) {
-            if let Some(value) = value {
-                tell(value.start, RawStep::Move { color, mv: read_move(color, &game.bytes[value], w, h) })?;
-            }
+        node_steps(game, node_idx, (w, h), &mut rectangle_points, &mut tell)?;
+    }
+    Ok(())
+}
+
+/// The steps of one node.
+fn node_steps<F>(
+    game: &Game<'_>,
+    node_idx: usize,
+    sides: (usize, usize),
+    rectangle_points: &mut usize,
+    tell: &mut F,
+) -> Result<(), GameError>
+where
+    F: FnMut(Place, RawStep) -> Result<(), Reason>,
+{
+    let mut tell = |at, step| tell(Place { node_idx, at }, step).map_err(|reason| game.error(at, reason));
+    let told = Told::of(game, node_idx);
+    if told.sets_up {
+        set_up(game, node_idx, sides, rectangle_points, &mut tell)?;
+    }
+    if let Some(value) = told.to_move
+        && let Some(color) = color(&game.bytes[value.clone()])
+    {
+        tell(value.start, RawStep::ToMove(color))?;
+    }
+    for (value, color) in told.moves.into_iter().zip([Color::Black, Color::White]) {
+        if let Some(value) = value {
+            tell(value.start, RawStep::Move { color, mv: read_move(color, &game.bytes[value], sides) })?;
         }
     }
     Ok(())
@@ -306,56 +352,109 @@ where
     first.map_or(Ok(()), |at| tell(at, RawStep::SetupDone))
 }
 
-fn read_steps(
-    game: &Game<'_>,
+/// The steps along `nodes`, up to the fault if there is one.
+fn read_steps<'g>(
+    game: &'g Game<'g>,
     nodes: impl Iterator<Item = usize>,
-    w: usize,
-    h: usize,
-) -> Result<(Vec<Step>, Option<u32>), GameError> {
+    sides: (usize, usize),
+) -> (Steps<'g>, Result<(), GameError>) {
     // A node is a move, with few exceptions.
-    let mut steps = Vec::with_capacity(nodes.size_hint().0.min(MOVES_MAX));
-    let mut setup_node = None;
-    let mut n_moves = 0;
-    let mut lines = game.lines;
-    let mut line_node = usize::MAX;
-    line(game, nodes, w, h, |Place { node_idx, at }, step| {
+    let mut steps = Steps { list: Vec::with_capacity(nodes.size_hint().0.min(MOVES_MAX)), ..Steps::new(game) };
+    let mut rectangle_points = 0;
+    for node_idx in nodes {
+        let read = match stone(game, node_idx, sides) {
+            Some((color, point, at)) if steps.n_moves < MOVES_MAX => {
+                steps.stone(color, point, at);
+                Ok(())
+            }
+            _ => node_steps(game, node_idx, sides, &mut rectangle_points, &mut |place, step| steps.add(place, step)),
+        };
+        if read.is_err() {
+            return (steps, read);
+        }
+    }
+    (steps, Ok(()))
+}
+
+/// Colour, point and offset of the property of a node that is nothing but a stone played on the board.
+fn stone(game: &Game<'_>, node_idx: usize, (w, h): (usize, usize)) -> Option<(Color, Point, usize)> {
+    let (name, at, value) = game.tree.sole(node_idx)?;
+    let color = match &name {
+        b"B\0\0\0" => Color::Black,
+        b"W\0\0\0" => Color::White,
+        _ => return None,
+    };
+    // Only `B[` before the value, so that they stand on one line.
+    if value.start != at + 2 {
+        return None;
+    }
+    let &[x, y] = game.bytes.get(value)? else { return None };
+    let (x, y) = (usize::from(x.wrapping_sub(b'a')), usize::from(y.wrapping_sub(b'a')));
+    (x < w && y < h).then(|| (color, Point::new(x, y), at))
+}
+
+/// Steps as they are read.
+struct Steps<'g> {
+    game: &'g Game<'g>,
+    list: Vec<Step>,
+    setup_node: Option<u32>,
+    n_moves: usize,
+    lines: Lines,
+    /// The node at which `lines` is.
+    line_node: usize,
+}
+
+impl<'g> Steps<'g> {
+    fn new(game: &'g Game<'g>) -> Steps<'g> {
+        Steps { game, list: Vec::new(), setup_node: None, n_moves: 0, lines: game.lines, line_node: usize::MAX }
+    }
+
+    /// A move of a node with nothing else, whose property is at an offset.
+    fn stone(&mut self, color: Color, point: Point, at: usize) {
+        self.n_moves += 1;
+        let (line, column) = self.lines.seek(self.game.bytes, at);
+        self.list.push(Step::Move { color, mv: Move::Play(point), line, column: column.saturating_add(2) });
+    }
+
+    fn add(&mut self, Place { node_idx, at }: Place, step: RawStep) -> Result<(), Reason> {
         match step {
-            RawStep::SetupNode => setup_node = setup_node.or(u32::try_from(node_idx).ok()),
+            RawStep::SetupNode => self.setup_node = self.setup_node.or(u32::try_from(node_idx).ok()),
             RawStep::SetupDone => {}
-            RawStep::Setup { x, y, stone } => steps.push(Step::Setup { point: Point::new(x.into(), y.into()), stone }),
-            RawStep::ToMove(color) => steps.push(Step::ToMove(color)),
+            RawStep::Setup { x, y, stone } => {
+                self.list.push(Step::Setup { point: Point::new(x.into(), y.into()), stone });
+            }
+            RawStep::ToMove(color) => self.list.push(Step::ToMove(color)),
             RawStep::Move { color, mv } => {
-                n_moves += 1;
-                if n_moves > MOVES_MAX {
+                self.n_moves += 1;
+                if self.n_moves > MOVES_MAX {
                     return Err(Reason::TooManyMoves);
                 }
                 let mv = match mv {
                     RawMove::Pass => Move::Pass,
                     RawMove::At(x, y) => Move::Play(Point::new(x.into(), y.into())),
-                    RawMove::OffBoard(value) => return Err(Reason::OffBoard(n_moves, value)),
-                    RawMove::Bad(value) => return Err(Reason::BadPoint(n_moves, value)),
+                    RawMove::OffBoard(value) => return Err(Reason::OffBoard(self.n_moves, value)),
+                    RawMove::Bad(value) => return Err(Reason::BadPoint(self.n_moves, value)),
                 };
-                if line_node != node_idx {
+                if self.line_node != node_idx {
                     // W may stand before B in a node, so only the node's start moves the cursor on.
-                    let start = game.tree.properties(node_idx).next().map_or(at, |p| p.1);
-                    lines.seek(game.bytes, start);
-                    line_node = node_idx;
+                    let start = self.game.tree.properties(node_idx).next().map_or(at, |p| p.1);
+                    self.lines.seek(self.game.bytes, start);
+                    self.line_node = node_idx;
                 }
-                let mut here = lines;
-                let (line, column) = here.seek(game.bytes, at);
-                steps.push(Step::Move { color, mv, line, column });
+                let mut here = self.lines;
+                let (line, column) = here.seek(self.game.bytes, at);
+                self.list.push(Step::Move { color, mv, line, column });
             }
         }
         Ok(())
-    })?;
-    Ok((steps, setup_node))
+    }
 }
 
 fn color(value: &[u8]) -> Option<Color> {
     Color::parse(std::str::from_utf8(trim(value)).ok()?)
 }
 
-fn read_move(color: Color, value: &[u8], w: usize, h: usize) -> RawMove {
+fn read_move(color: Color, value: &[u8], (w, h): (usize, usize)) -> RawMove {
     let name = if color == Color::Black { "B" } else { "W" };
     match read_point(value, w, h) {
         Vertex::Pass => RawMove::Pass,

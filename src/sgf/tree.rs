@@ -84,6 +84,19 @@ impl Tree {
         range.map(|i| (self.properties[i].name, self.properties[i].at as usize, i))
     }
 
+    /// Name, offset of the name and value of a node with one property of one value, as most nodes have it.
+    pub(super) fn sole(&self, node_idx: usize) -> Option<(Name, usize, Range<usize>)> {
+        let property_idx = self.nodes.get(node_idx)?.first_property as usize;
+        let property = self.properties.get(property_idx)?;
+        let next_property = self.nodes.get(node_idx + 1).map_or(self.properties.len(), |n| n.first_property as usize);
+        let next_value = self.properties.get(property_idx + 1).map_or(self.values.len(), |p| p.first_value as usize);
+        if next_property != property_idx + 1 || next_value != property.first_value as usize + 1 {
+            return None;
+        }
+        let value = self.values.get(property.first_value as usize)?;
+        Some((property.name, property.at as usize, value.start as usize..value.end as usize))
+    }
+
     /// The places of the values of a property.
     pub fn values(&self, property_idx: usize) -> impl Iterator<Item = Range<usize>> {
         let next = self.properties.get(property_idx + 1).map_or(self.values.len(), |p| p.first_value as usize);

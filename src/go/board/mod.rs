@@ -72,7 +72,7 @@ pub struct Taken {
 pub struct Board {
     size: Size,
     cells: [Cell; CELLS],
-    /// The cell that names the stone's chain; valid where a stone stands.
+    /// The cell that names the stone's chain; 0, which is a wall cell, where no stone stands.
     head: [u16; CELLS],
     /// The next stone of the chain, round in a ring.
     next: [u16; CELLS],
@@ -86,6 +86,8 @@ pub struct Board {
     empty: PointSet,
     /// The heads of all chains.
     heads: PointSet,
+    /// The heads of chains with one liberty.
+    atari: PointSet,
     ko: Option<Point>,
     hash: u64,
 }
@@ -109,6 +111,7 @@ impl Board {
             of: [none; 2],
             empty: PointSet::board(size),
             heads: none,
+            atari: none,
             ko: None,
             hash: 0,
         }
@@ -295,12 +298,13 @@ impl Board {
         near & self.empty
     }
 
-    /// The empty points next to `p`.
-    pub fn empty_neighbors(&self, p: Point) -> PointSet {
+    /// The stones and the liberties of the chain of the stone on `p`.
+    pub fn chain_sets(&self, p: Point) -> (PointSet, PointSet) {
         let mut near = PointSet::default();
-        near.insert_with_neighbors(p);
-        near.remove(p);
-        near & self.empty
+        self.chain(p).for_each(|s| near.insert_with_neighbors(s));
+        // Stones of one colour next to each other are one chain.
+        let own = if self.cells[p.0 as usize] == Cell::Black { Color::Black } else { Color::White };
+        (near & self.of[own.index()], near & self.empty)
     }
 
     /// The points whose content differs between two boards of one size.
@@ -323,6 +327,11 @@ impl Board {
     /// One stone of every chain, the one that names it.
     pub fn chains(&self) -> impl Iterator<Item = Point> + '_ {
         self.heads.iter()
+    }
+
+    /// The names of the chains of a colour with one liberty.
+    pub fn in_atari(&self, color: Color) -> PointSet {
+        self.atari & self.of[color.index()]
     }
 
     /// The names of the chains that are among these points.

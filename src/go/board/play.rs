@@ -1,7 +1,7 @@
 //! Playing a stone and taking it back: chains join, split, go and come while liberties stay counted.
 
 use super::{Board, Cell, Taken, stone_hash};
-use crate::go::point::{Color, Point};
+use crate::go::point::{CELLS, Color, Point};
 use crate::go::pointset::{PointList, PointSet};
 
 /// What [`Board::take_back`] needs to restore the board before a move, bit for bit.
@@ -11,19 +11,20 @@ pub struct Undo {
     color: Color,
     ko: Option<Point>,
     hash: u64,
-    /// What the entries of the point held: they may name a chain that an earlier move took off.
+    /// What the entries of the point held: an earlier move that took stones off there needs them.
     old: Links,
     /// The chains that the stone joined, as they were; the first is the one that the others became part of.
     friends: heapless::Vec<Friend, 4, u8>,
-    /// A stone of each chain taken off, in their order.
+    /// The heads of the opponent's chains taken off, in their order.
     gone: heapless::Vec<u16, 4, u8>,
+    /// The head of the own chain taken off; 0, which is a wall cell, for none.
+    suicide: u16,
     taken: Taken,
 }
 
 /// The entries of one cell.
 #[derive(Clone, Copy, Debug)]
 struct Links {
-    head: u16,
     next: u16,
     liberties: u16,
     stones: u16,
@@ -84,18 +85,16 @@ impl Board {
         let mut undo = self.put(p, color);
         self.ko = None;
         let opponent = color.opponent();
-        let mut last_taken = p;
-        for q in p.around() {
-            if self.cells[q.0 as usize] == Cell::of(opponent) && self.liberties(q) == 0 {
-                undo.taken.stones[opponent.index()] += self.remove_chain(q, opponent);
-                undo.gone.push(q.0).expect("four neighbours at the most");
-                last_taken = q;
-            }
+        for i in 0..undo.gone.len() {
+            undo.taken.stones[opponent.index()] += self.remove_chain(undo.gone[i], opponent);
         }
-        if self.liberties(p) == 0 {
-            undo.taken.stones[color.index()] += self.remove_chain(p, color);
-        } else if undo.taken.stones[opponent.index()] == 1 && self.chain_len(p) == 1 && self.liberties(p) == 1 {
-            self.ko = Some(last_taken);
+        let name = self.head[p.0 as usize];
+        let liberties = self.liberties[name as usize];
+        if liberties == 0 {
+            undo.taken.stones[color.index()] += self.remove_chain(name, color);
+            undo.suicide = name;
+        } else if undo.taken.stones[opponent.index()] == 1 && liberties == 1 && self.stones[name as usize] == 1 {
+            self.ko = undo.gone.first().map(|&stone| Point(stone));
         }
         undo
     }
@@ -103,9 +102,9 @@ impl Board {
     /// The points of the stones, Black's and White's, that the latest move took off; `undo` is what playing it gave.
     pub(crate) fn points_taken(&self, undo: &Undo) -> [PointSet; 2] {
         let mut points = [PointSet::default(); 2];
-        let own = (undo.taken.stones[undo.color.index()] > 0).then_some((undo.point.0, undo.color));
-        for (first, color) in undo.gone.iter().map(|&q| (q, undo.color.opponent())).chain(own) {
-            // The links of a chain that went stay.
+        let own = (undo.suicide > 0).then_some((undo.suicide, undo.color));
+        for (first, color) in undo.gone.iter().map(|&head| (head, undo.color.opponent())).chain(own) {
+            // The ring of a chain that went stays.
             let mut s = first;
             loop {
                 points[color.index()].insert(Point(s));
@@ -121,11 +120,11 @@ impl Board {
     /// Takes the latest move back; `undo` is what playing it gave, and later moves were taken back before.
     pub fn take_back(&mut self, undo: &Undo) {
         let (p, color) = (undo.point, undo.color);
-        if undo.taken.stones[color.index()] > 0 {
-            self.restore_chain(p, color);
+        if undo.suicide > 0 {
+            self.restore_chain(undo.suicide, color);
         }
-        for &q in undo.gone.iter().rev() {
-            self.restore_chain(Point(q), color.opponent());
+        for &head in undo.gone.iter().rev() {
+            self.restore_chain(head, color.opponent());
         }
         debug_assert_eq!(self.cells[p.0 as usize], Cell::of(color), "moves are taken back in their order");
         self.lift(undo);
@@ -133,41 +132,41 @@ impl Board {
         self.hash = undo.hash;
     }
 
-    /// Places a stone, lowers the liberties around it and joins it with its friends.
+    /// Places a stone, lowers the liberties around it, joins it with its friends, and notes whom it leaves without liberty.
     fn put(&mut self, p: Point, color: Color) -> Undo {
         let at = p.0 as usize;
-        let old = Links { head: self.head[at], next: self.next[at], liberties: self.liberties[at], stones: self.stones[at] };
+        let old = Links { next: self.next[at], liberties: self.liberties[at], stones: self.stones[at] };
         let (friends, gone) = Default::default();
-        let mut undo = Undo { point: p, color, ko: self.ko, hash: self.hash, old, friends, gone, taken: Taken::default() };
+        let (ko, hash, taken) = (self.ko, self.hash, Taken::default());
+        let mut undo = Undo { point: p, color, ko, hash, old, friends, gone, suicide: 0, taken };
         let mut free = 0;
         let mut lowered = Heads::default();
         for (i, q) in p.around().into_iter().enumerate() {
-            match self.cells[q.0 as usize] {
-                Cell::Empty => free += 1,
-                Cell::Wall => {}
-                stone => {
-                    let head = self.head[q.0 as usize];
-                    if lowered.insert(i, head) {
-                        let liberties = &mut self.liberties[head as usize];
-                        if stone == Cell::of(color) {
-                            let friend = Friend { head, liberties: *liberties, stones: self.stones[head as usize] };
-                            undo.friends.push(friend).expect("four neighbours at the most");
-                        }
-                        *liberties -= 1;
-                    }
+            let head = self.head[q.0 as usize];
+            if head == 0 {
+                free += u16::from(self.cells[q.0 as usize] == Cell::Empty);
+            } else if lowered.insert(i, head) {
+                let liberties = self.liberties[head as usize];
+                if self.cells[q.0 as usize] == Cell::of(color) {
+                    let friend = Friend { head, liberties, stones: self.stones[head as usize] };
+                    undo.friends.push(friend).expect("four neighbours at the most");
+                } else if liberties == 1 {
+                    undo.gone.push(head).expect("four neighbours at the most");
                 }
+                self.set_liberties(head, liberties - 1);
             }
         }
         self.cells[at] = Cell::of(color);
         self.hash ^= stone_hash(p, color);
         self.of[color.index()].insert(p);
         self.empty.remove(p);
-        (self.head[at], self.next[at], self.stones[at], self.liberties[at]) = (p.0, p.0, 1, free);
         match undo.friends.as_mut_slice() {
             [] => {
+                (self.head[at], self.next[at], self.stones[at]) = (p.0, p.0, 1);
                 self.heads.insert(p);
+                self.set_liberties(p.0, free);
             }
-            [friend] => self.extend(friend.head, p),
+            [friend] => self.extend(*friend, p),
             more => {
                 let largest = (0..more.len()).max_by_key(|&i| more[i].stones).expect("several friends");
                 more.swap(0, largest);
@@ -178,45 +177,47 @@ impl Board {
     }
 
     /// Adds the single stone `p` to one chain: only its own empty neighbours can be new liberties.
-    fn extend(&mut self, friend: u16, p: Point) {
-        let mut gained = 0;
+    fn extend(&mut self, friend: Friend, p: Point) {
+        let mut liberties = friend.liberties - 1;
         for e in p.around() {
             if self.is_empty(e) {
-                let known = e.around().into_iter().any(|q| q != p && self.is_of_chain(q, friend));
-                gained += u16::from(!known);
+                let known = e.around().into_iter().any(|q| self.head[q.0 as usize] == friend.head);
+                liberties += u16::from(!known);
             }
         }
-        self.liberties[friend as usize] += gained;
-        self.splice(friend, p.0);
+        self.set_liberties(friend.head, liberties);
+        self.insert_stone(friend.head, p);
     }
 
-    /// Whether a stone stands on the cell and belongs to the chain.
-    fn is_of_chain(&self, q: Point, head: u16) -> bool {
-        self.head[q.0 as usize] == head && (self.cells[q.0 as usize] as u8) < Cell::Empty as u8
+    /// Puts a stone without chain into the ring of one.
+    fn insert_stone(&mut self, into: u16, p: Point) {
+        let at = p.0 as usize;
+        self.head[at] = into;
+        self.next[at] = self.next[into as usize];
+        self.next[into as usize] = p.0;
+        self.stones[into as usize] += 1;
     }
 
     /// Joins several chains through `p` to the first, the largest: the others' liberties that it has not are counted.
     fn join(&mut self, friends: &[Friend], p: Point) {
         let into = friends[0].head;
         let mut gained = PointSet::default();
-        for from in friends[1..].iter().map(|friend| friend.head).chain([p.0]) {
-            let mut s = from;
-            loop {
-                for e in Point(s).around() {
-                    if self.is_empty(e) && !e.around().into_iter().any(|q| self.is_of_chain(q, into)) {
-                        gained.insert(e);
-                    }
-                }
-                s = self.next[s as usize];
-                if s == from {
-                    break;
+        let mut note = |board: &Board, s: Point| {
+            for e in s.around() {
+                if board.is_empty(e) && !e.around().into_iter().any(|q| board.head[q.0 as usize] == into) {
+                    gained.insert(e);
                 }
             }
+        };
+        note(self, p);
+        for friend in &friends[1..] {
+            self.chain(Point(friend.head)).for_each(|s| note(self, s));
         }
-        self.liberties[into as usize] += gained.len() as u16;
-        self.splice(into, p.0);
+        self.set_liberties(into, friends[0].liberties - 1 + gained.len() as u16);
+        self.insert_stone(into, p);
         for friend in &friends[1..] {
             self.heads.remove(Point(friend.head));
+            self.atari.remove(Point(friend.head));
             self.splice(into, friend.head);
         }
     }
@@ -241,19 +242,19 @@ impl Board {
 
     /// Takes a chain off and gives its points back to the chains around; returns its stones.
     ///
-    /// The links of the chain stay as they are, which is how [`Board::restore_chain`] finds its stones again.
-    fn remove_chain(&mut self, p: Point, color: Color) -> u16 {
-        let head = self.head[p.0 as usize];
+    /// The ring of the chain stays as it is, which is how [`Board::restore_chain`] finds its stones again.
+    fn remove_chain(&mut self, head: u16, color: Color) -> u16 {
         self.heads.remove(Point(head));
-        let mut s = p.0;
+        let mut s = head;
         loop {
             self.cells[s as usize] = Cell::Empty;
+            self.head[s as usize] = 0;
             self.of[color.index()].remove(Point(s));
             self.empty.insert(Point(s));
             self.hash ^= stone_hash(Point(s), color);
-            self.for_heads_around(Point(s), color.opponent(), |liberties| *liberties += 1);
+            self.raise_around(Point(s), color.opponent());
             s = self.next[s as usize];
-            if s == p.0 {
+            if s == head {
                 break;
             }
         }
@@ -261,16 +262,17 @@ impl Board {
     }
 
     /// Undoes [`Board::remove_chain`]; the hash is the caller's.
-    fn restore_chain(&mut self, p: Point, color: Color) {
-        self.heads.insert(Point(self.head[p.0 as usize]));
-        let mut s = p.0;
+    fn restore_chain(&mut self, head: u16, color: Color) {
+        self.heads.insert(Point(head));
+        let mut s = head;
         loop {
             self.cells[s as usize] = Cell::of(color);
+            self.head[s as usize] = head;
             self.of[color.index()].insert(Point(s));
             self.empty.remove(Point(s));
-            self.for_heads_around(Point(s), color.opponent(), |liberties| *liberties -= 1);
+            self.lower_around(Point(s), color.opponent());
             s = self.next[s as usize];
-            if s == p.0 {
+            if s == head {
                 break;
             }
         }
@@ -284,40 +286,56 @@ impl Board {
                 self.next.swap(into.head as usize, friend.head as usize);
                 self.relabel(friend.head, friend.head);
                 self.heads.insert(Point(friend.head));
-                self.liberties[friend.head as usize] = friend.liberties;
+                self.set_liberties(friend.head, friend.liberties);
             }
-            self.next.swap(into.head as usize, at);
+            self.next[into.head as usize] = self.next[at];
             self.stones[into.head as usize] = into.stones;
-            self.liberties[into.head as usize] = into.liberties;
+            self.set_liberties(into.head, into.liberties);
         } else {
             self.heads.remove(p);
+            self.atari.remove(p);
         }
-        self.for_heads_around(p, undo.color.opponent(), |liberties| *liberties += 1);
+        self.raise_around(p, undo.color.opponent());
         self.cells[at] = Cell::Empty;
         self.of[undo.color.index()].remove(p);
         self.empty.insert(p);
-        let Links { head, next, liberties, stones } = undo.old;
-        (self.head[at], self.next[at], self.liberties[at], self.stones[at]) = (head, next, liberties, stones);
+        let Links { next, liberties, stones } = undo.old;
+        (self.head[at], self.next[at], self.liberties[at], self.stones[at]) = (0, next, liberties, stones);
     }
 
-    /// Changes the liberties of each chain of `color` next to `p` once.
-    fn for_heads_around(&mut self, p: Point, color: Color, change: impl Fn(&mut u16)) {
-        let mut changed = Heads::default();
+    /// Gives each chain of `color` next to `p` one liberty more.
+    fn raise_around(&mut self, p: Point, color: Color) {
+        let mut raised = Heads::default();
         for (i, q) in p.around().into_iter().enumerate() {
-            if self.cells[q.0 as usize] == Cell::of(color) {
-                let head = self.head[q.0 as usize];
-                if changed.insert(i, head) {
-                    change(&mut self.liberties[head as usize]);
-                }
+            let head = self.head[q.0 as usize];
+            if self.cells[q.0 as usize] == Cell::of(color) && raised.insert(i, head) {
+                self.set_liberties(head, self.liberties[head as usize] + 1);
             }
         }
+    }
+
+    /// Takes a liberty from each chain of `color` next to `p`.
+    fn lower_around(&mut self, p: Point, color: Color) {
+        let mut lowered = Heads::default();
+        for (i, q) in p.around().into_iter().enumerate() {
+            let head = self.head[q.0 as usize];
+            if self.cells[q.0 as usize] == Cell::of(color) && lowered.insert(i, head) {
+                self.set_liberties(head, self.liberties[head as usize] - 1);
+            }
+        }
+    }
+
+    fn set_liberties(&mut self, head: u16, liberties: u16) {
+        self.liberties[head as usize] = liberties;
+        self.atari.set(Point(head), liberties == 1);
     }
 
     /// Builds chains, liberties and hash from the cells, and forgets the ko.
     pub(super) fn rebuild(&mut self) {
         self.ko = None;
         self.hash = 0;
-        (self.of, self.heads) = Default::default();
+        (self.of, self.heads, self.atari) = Default::default();
+        self.head = [0; CELLS];
         for p in self.size.points() {
             if let Some(color) = self.get(p) {
                 self.of[color.index()].insert(p);
@@ -346,7 +364,7 @@ impl Board {
                 }
                 self.heads.insert(p);
                 self.stones[p.0 as usize] = chain.len() as u16;
-                self.liberties[p.0 as usize] = self.liberty_points(p).len() as u16;
+                self.set_liberties(p.0, self.liberty_points(p).len() as u16);
             }
         }
     }

@@ -66,6 +66,8 @@ fn recounts_equal_a_flood_fill_on_random_games() {
                     again.rebuild();
                     assert_eq!((again.hash, again.of, again.empty, again.heads.len()), (b.hash, b.of, b.empty, b.heads.len()));
                     assert!(b.chains().all(|head| b.chain_name(head) == head));
+                    let in_atari: PointSet = b.chains().filter(|&head| again.liberties(head) == 1).collect();
+                    assert_eq!(b.atari, in_atari, "{b:?}");
                     for q in size.points().filter(|&q| b.get(q).is_some()) {
                         assert_eq!(again.liberties(q), b.liberties(q), "{b:?} {}", q.gtp(size));
                         assert_eq!(again.chain_len(q), b.chain(q).count());
@@ -81,7 +83,7 @@ fn recounts_equal_a_flood_fill_on_random_games() {
 /// All that a board holds, entries of no meaning included: what taking back must restore.
 fn all_of(b: &Board) -> impl PartialEq + std::fmt::Debug + use<> {
     let cells: Vec<_> = (0..CELLS).map(|i| (b.cells[i], b.head[i], b.next[i], b.liberties[i], b.stones[i])).collect();
-    (cells, (b.of, b.empty, b.heads, b.ko, b.hash))
+    (cells, (b.of, b.empty, b.heads, b.atari, b.ko, b.hash))
 }
 
 #[test]

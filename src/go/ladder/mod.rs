@@ -8,7 +8,7 @@ mod search;
 mod reference;
 
 use super::board::Board;
-use super::point::Point;
+use super::point::{Color, Point};
 use super::pointset::PointSet;
 use search::{Question, Search, two_liberties};
 
@@ -32,6 +32,7 @@ pub struct Ladders {
 #[derive(Default)]
 pub struct LadderReader {
     latest: Option<Board>,
+    changes: Changes,
     findings: Vec<Finding>,
 }
 
@@ -39,6 +40,7 @@ pub struct LadderReader {
 struct Finding {
     /// The stone that names the chain.
     stone: Point,
+    color: Color,
     question: Question,
     captured: bool,
     /// The points that the proof looked at: what the answer depends on, see [`Changes::leave`].
@@ -47,31 +49,32 @@ struct Finding {
 
 impl Finding {
     fn new(board: &mut Board, stone: Point, question: Question) -> Finding {
+        let color = board.get(stone).expect("a chain is asked about");
         let (captured, seen) = Search::answer(board, stone, question);
-        Finding { stone, question, captured, seen }
+        Finding { stone, color, question, captured, seen }
     }
 }
 
 impl LadderReader {
     /// All ladders of a position. Costs least when it is one move away from the position asked for before.
     pub fn read(&mut self, board: &Board) -> Ladders {
-        let changes = match &mut self.latest {
+        let changes = &mut self.changes;
+        match &mut self.latest {
             Some(latest) if latest.size() == board.size() => {
-                let changes = Changes::between(latest, board);
+                changes.note(latest, board);
                 latest.clone_from(board);
-                changes
             }
             latest => {
                 self.findings.clear();
                 *latest = Some(board.clone());
-                Changes { all: board.points(), ..Changes::default() }
+                changes.all = board.points();
             }
-        };
+        }
         let latest = self.latest.as_mut().expect("set above");
         // A chain that changed is looked at below, if it still has few liberties. Others keep their name and liberties.
         self.findings.retain_mut(|finding| {
             let stays = !changes.all.contains(finding.stone);
-            if stays && !changes.leave(&finding.seen) {
+            if stays && !changes.leave(&finding.seen, finding.color) {
                 *finding = Finding::new(latest, finding.stone, finding.question);
             }
             stays
@@ -94,8 +97,7 @@ impl LadderReader {
                 ladders.laddered.insert(s);
             });
             if let Question::AttackerAt { first, .. } = finding.question {
-                let color = board.get(finding.stone).expect("a chain with a finding");
-                ladders.working[color.index()].insert(first);
+                ladders.working[finding.color.index()].insert(first);
             }
         }
         ladders
@@ -114,39 +116,43 @@ struct Changes {
 }
 
 struct Chain {
+    color: Color,
     stones: PointSet,
     liberties: PointSet,
 }
 
 impl Changes {
-    fn between(old: &Board, new: &Board) -> Changes {
+    /// Notes what differs between two boards of one size.
+    fn note(&mut self, old: &Board, new: &Board) {
         let diff = new.points_that_differ(old);
-        let mut changes = Changes { points: diff, ..Changes::default() };
+        self.points = diff;
         old.ko().into_iter().chain(new.ko()).for_each(|p| {
-            changes.points.insert(p);
+            self.points.insert(p);
         });
-        changes.all = changes.points;
+        self.all = self.points;
+        self.chains.clear();
         for board in [old, new] {
             let mut names = PointSet::default();
             for q in diff.iter().flat_map(|p| [p].into_iter().chain(p.around())) {
-                if board.get(q).is_some() && names.insert(board.chain_name(q)) {
-                    let stones: PointSet = board.chain(q).collect();
-                    changes.all |= stones;
-                    changes.chains.push(Chain { stones, liberties: board.liberty_points(q) });
+                let Some(color) = board.get(q) else { continue };
+                if names.insert(board.chain_name(q)) {
+                    let (stones, liberties) = board.chain_sets(q);
+                    self.all |= stones;
+                    self.chains.push(Chain { color, stones, liberties });
                 }
             }
         }
-        changes
     }
 
-    /// Whether a search that looked at these points finds the same again.
+    /// Whether a search for a chain of `defender` that looked at these points finds the same again.
     ///
     /// It played on points in there only and joined chains only with all that is next to them in there. So of any other
-    /// chain the liberties outside stayed, and with [`LIBERTIES_ESCAPED`] of these its liberties were enough for all that
-    /// a search asks: not in atari, and out of the ladder if joined.
-    fn leave(&self, seen: &PointSet) -> bool {
+    /// chain the liberties outside stayed, and with enough of these the chain was as good as with more in all that a
+    /// search asks: an attacker's is not in atari, a defender's is out of the ladder if joined.
+    fn leave(&self, seen: &PointSet, defender: Color) -> bool {
         let leaves = |chain: &Chain| {
-            chain.stones.is_disjoint(seen) || (chain.liberties - *seen).iter().nth(LIBERTIES_ESCAPED - 1).is_some()
+            let enough = if chain.color == defender { LIBERTIES_ESCAPED } else { 2 };
+            chain.stones.is_disjoint(seen) || (chain.liberties - *seen).iter().nth(enough - 1).is_some()
         };
         self.all.is_disjoint(seen) || (self.points.is_disjoint(seen) && self.chains.iter().all(leaves))
     }
@@ -156,8 +162,8 @@ impl Changes {
 mod tests {
     use super::*;
     use crate::base::rng::{below, rng};
+    use crate::go::Size;
     use crate::go::rules::Suicide;
-    use crate::go::{Color, Size};
     use rand::Rng as _;
 
     fn laddered(text: &str) -> (Vec<String>, Vec<String>) {

@@ -163,7 +163,7 @@ fn other(liberties: &PointSet, first: Point) -> Point {
 /// The liberties that the chain at `d` gains by moving to its liberty `l` if nothing is captured there, without those
 /// it has.
 fn room(board: &Board, d: Point, l: Point, liberties: &PointSet) -> PointSet {
-    let mut gained = board.empty_neighbors(l);
+    let mut gained = PointSet::from_iter([l]).neighbors() & board.empty_points();
     for q in l.around() {
         if board.get(q) == board.get(d) && board.chain_name(q) != board.chain_name(d) {
             gained |= board.liberty_points(q);

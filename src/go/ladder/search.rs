@@ -38,7 +38,8 @@ impl Few {
     }
 
     fn insert(&mut self, p: Point) {
-        if !self.is_full() && !self.points[..self.n].contains(&p.0) {
+        // No point is 0, a wall cell.
+        if !self.is_full() && !self.points.contains(&p.0) {
             self.points[self.n] = p.0;
             self.n += 1;
         }
@@ -75,7 +76,7 @@ impl Search<'_> {
         let attacker = color_at(self.board, d).opponent();
         self.seen.insert_with_neighbors(first);
         self.seen.insert_with_neighbors(last);
-        if room(self.board, d, last, &[first, last]).is_full() || self.board.check(first, attacker, Suicide::Forbidden).is_err() {
+        if room(self.board, d, last, [first, last]).is_full() || self.board.check(first, attacker, Suicide::Forbidden).is_err() {
             return false;
         }
         let undo = self.board.play_with_undo(first, attacker);
@@ -99,38 +100,35 @@ impl Search<'_> {
         self.seen.insert_with_neighbors(last);
         let mut takes = false;
         for q in last.around() {
-            match self.board.get(q) {
+            let Some(color) = self.board.get(q) else { continue };
+            if color != defender {
+                takes |= self.board.liberties(q) == 1;
+            } else if self.board.chain_name(q) != name {
                 // From here on the chains that the move joins are part of what is looked at.
-                Some(color) if color == defender => {
-                    if self.board.chain_name(q) != name {
-                        self.note_chain(q);
-                    }
-                }
-                Some(_) => takes |= self.board.liberties(q) == 1,
-                None => {}
+                self.note_chain(q);
             }
         }
-        let before = self.seen;
-        if !takes {
-            let gained = room(self.board, d, last, &[last]);
-            let escapes = match gained.n {
-                0 | 1 => false,
-                2 => self.escapes(depth, d, last, defender, Some(gained.pair())),
-                _ => true,
-            };
-            if escapes {
-                return false;
-            }
+        let gained = if takes { Few::default() } else { room(self.board, d, last, [last, last]) };
+        if gained.is_full() {
+            return false;
         }
         let mut captures = captures(self.board, d, defender);
         if takes {
             captures.insert(last);
         }
+        let before = self.seen;
+        // What takes something saves most often; what fails before that is no part of the proof.
         for m in captures.iter() {
             let tried = std::mem::replace(&mut self.seen, before);
             self.seen.insert_with_neighbors(m);
             if self.escapes(depth, d, m, defender, None) {
-                // What failed before is no part of the proof.
+                return false;
+            }
+            self.seen |= tried;
+        }
+        if gained.n == 2 {
+            let tried = std::mem::replace(&mut self.seen, before);
+            if self.escapes(depth, d, last, defender, Some(gained.pair())) {
                 return false;
             }
             self.seen |= tried;
@@ -160,7 +158,7 @@ impl Search<'_> {
         if is_double_ko_death(self.board, d, [a, b]) {
             return true;
         }
-        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, &[a, b]).n);
+        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, [a, b]).n);
         // First what leaves the defender the fewest liberties.
         let firsts = if room_b <= room_a { [(a, b, room_b), (b, a, room_a)] } else { [(b, a, room_a), (a, b, room_b)] };
         let before = self.seen;
@@ -212,7 +210,7 @@ pub(super) fn two_liberties(board: &Board, d: Point) -> [Point; 2] {
 
 /// The liberties that the chain at `d` gains by moving to its liberty `l` if nothing is captured there, without the
 /// `liberties` it has.
-fn room(board: &Board, d: Point, l: Point, liberties: &[Point]) -> Few {
+fn room(board: &Board, d: Point, l: Point, liberties: [Point; 2]) -> Few {
     let mut gained = Few::default();
     let (defender, name) = (board.get(d), board.chain_name(d));
     for q in l.around() {
@@ -221,6 +219,10 @@ fn room(board: &Board, d: Point, l: Point, liberties: &[Point]) -> Few {
                 gained.insert(q);
             }
         } else if board.get(q) == defender && board.chain_name(q) != name {
+            if board.liberties(q) >= LIBERTIES_ESCAPED + liberties.len() {
+                gained.n = LIBERTIES_ESCAPED;
+                return gained;
+            }
             gain_of_chain(&mut gained, board, q, liberties);
         }
     }
@@ -228,13 +230,15 @@ fn room(board: &Board, d: Point, l: Point, liberties: &[Point]) -> Few {
 }
 
 /// Adds the liberties of the chain at `q` but for `liberties`.
-fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: &[Point]) {
-    for e in board.chain(q).flat_map(Point::around) {
-        if board.is_empty(e) && !liberties.contains(&e) {
-            gained.insert(e);
-            if gained.is_full() {
-                return;
+fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: [Point; 2]) {
+    for s in board.chain(q) {
+        for e in s.around() {
+            if board.is_empty(e) && !liberties.contains(&e) {
+                gained.insert(e);
             }
+        }
+        if gained.is_full() {
+            return;
         }
     }
 }
@@ -242,9 +246,11 @@ fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: &[Point])
 /// The moves that take attackers in atari next to the chain.
 fn captures(board: &Board, d: Point, defender: Color) -> PointSet {
     let mut moves = PointSet::default();
-    for q in board.chain(d).flat_map(Point::around) {
-        if board.get(q) == Some(defender.opponent()) && board.liberties(q) == 1 {
-            moves.insert(first_liberty(board, q));
+    let name = board.chain_name(d);
+    for attacker in board.in_atari(defender.opponent()).iter() {
+        let mut near = board.chain(attacker).flat_map(Point::around);
+        if near.any(|q| board.get(q) == Some(defender) && board.chain_name(q) == name) {
+            moves.insert(first_liberty(board, attacker));
         }
     }
     moves

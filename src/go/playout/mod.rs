@@ -1,15 +1,13 @@
 //! Random play to the end: who owns what when nobody has a plan.
 
+mod table;
+
 use super::board::Board;
 use super::point::{Color, Point};
 use super::pointset::PointSet;
-use super::rules::Suicide;
-use super::score::{PointMap, plain_area};
-use crate::base::rng::{Rng, below};
-use rand::Rng as _;
-
-/// Moves of a playout, per point of the board: random play ends by itself well before, but for repetitions.
-const MOVES_PER_POINT: usize = 3;
+use super::score::PointMap;
+use crate::base::rng::Rng;
+use table::Table;
 
 /// How often each point ended as Black's minus as White's in random games.
 pub struct Fates {
@@ -27,14 +25,17 @@ impl Default for Fates {
 impl Fates {
     /// Plays `board` out until `n_playouts` games are done.
     pub fn play(&mut self, board: &Board, n_playouts: usize, rng: &mut Rng) {
+        if self.n_playouts >= n_playouts {
+            return;
+        }
+        let start = Table::new(board);
+        let mut table = start.clone();
         while self.n_playouts < n_playouts {
-            let mut end = board.clone();
-            end.clear_ko();
-            play_out(&mut end, [Color::Black, Color::White][self.n_playouts % 2], rng);
-            let owners = plain_area(&end);
-            for p in board.size().points() {
-                self.sums[p] += owners.get(p).map_or(0, |c| if c == Color::Black { 1 } else { -1 });
-            }
+            table.clone_from(&start);
+            table.play_out([Color::Black, Color::White][self.n_playouts % 2], rng);
+            let owners = table.owners();
+            owners.of(Color::Black).iter().for_each(|p| self.sums[p] += 1);
+            owners.of(Color::White).iter().for_each(|p| self.sums[p] -= 1);
             self.n_playouts += 1;
         }
     }
@@ -58,41 +59,6 @@ impl Fates {
         }
         dead
     }
-}
-
-/// Random moves by turns that fill no own eye, until neither side has one.
-fn play_out(board: &mut Board, first: Color, rng: &mut Rng) {
-    let size = board.size();
-    let mut empty: Vec<Point> = board.empty_points().iter().collect();
-    let (mut color, mut n_passes) = (first, 0);
-    for _ in 0..MOVES_PER_POINT * size.n_points() {
-        match pick(board, color, &empty, rng) {
-            Some(i) => {
-                let taken = board.play(empty.swap_remove(i), color);
-                if taken.stones != [0, 0] {
-                    empty.clear();
-                    empty.extend(board.empty_points().iter());
-                }
-                n_passes = 0;
-            }
-            None => {
-                board.clear_ko();
-                n_passes += 1;
-                if n_passes == 2 {
-                    return;
-                }
-            }
-        }
-        color = color.opponent();
-    }
-}
-
-/// The index in `empty` of a sensible move, searched from a random place on.
-fn pick(board: &Board, color: Color, empty: &[Point], rng: &mut Rng) -> Option<usize> {
-    let start = below(rng.next_u64(), empty.len());
-    (start..empty.len())
-        .chain(0..start)
-        .find(|&i| !is_own_eye(board, empty[i], color) && board.check(empty[i], color, Suicide::Forbidden).is_ok())
 }
 
 /// Own stones on all sides, and at most one of the four corners the opponent's (none at the edge).
