@@ -79,19 +79,31 @@ fn one_by_one<S: Simd>(s: S, v: S::V, f: impl Fn(f32) -> f32) -> S::V {
     }
 }
 
-/// Writes the whole frame of image `image`.
+/// Writes zeros around the place of the image.
+#[inline(always)]
+pub(super) fn clear_border(frame: Frame, to: &mut [f32]) {
+    let Frame { len, stride, top, left, rows, columns, .. } = frame;
+    let row = columns * stride;
+    let to = &mut to[..rows * row];
+    // from the end of one row of the image to the beginning of the next
+    let mut from = 0;
+    for y in 0..len {
+        let begin = (top + y) * row + left * stride;
+        to[from..begin].fill(0.0);
+        from = begin + len * stride;
+    }
+    to[from..].fill(0.0);
+}
+
+/// Writes image `image` into a frame with a clear border.
 #[inline(always)]
 pub(super) fn fill<S: Simd>(s: S, frame: Frame, view: View<'_>, image: usize, to: &mut [f32]) {
     let Frame { len, c, stride, top, left, rows, columns } = frame;
     let row = columns * stride;
     let to = &mut to[..rows * row];
-    to[..top * row].fill(0.0);
-    to[(top + len) * row..].fill(0.0);
     for (y, to) in to[top * row..(top + len) * row].chunks_exact_mut(row).enumerate() {
         let cell = (image * len + y) * len;
         let from = &view.x[cell * c..(cell + len) * c];
-        to[..left * stride].fill(0.0);
-        to[(left + len) * stride..].fill(0.0);
         let to = &mut to[left * stride..(left + len) * stride];
         match view.before {
             None if c == stride => to.copy_from_slice(from),
