@@ -5,7 +5,7 @@ mod common;
 
 use common::TempDir;
 use edgezero::base::signal::Stop;
-use edgezero::corpus::{Conversion, ConvertConfig, Duplicates, convert};
+use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Duplicates, convert, dry_run, ledger};
 use edgezero::shard::{Dataset, Manifest, verify};
 use std::ffi::OsStr;
 use std::fs;
@@ -146,19 +146,36 @@ fn names_may_have_any_bytes() {
     assert_eq!(verify(&Dataset::open(&out).unwrap(), &Stop::default(), |_| ()).unwrap().positions, 12);
 }
 
+/// A disk of so many KiB, or `None`, with a line, where it cannot be had.
+fn small_disk(dir: &TempDir, kb: usize) -> Option<Unmount> {
+    let disk = dir.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let size = format!("size={kb}k");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk).output();
+    if mounted.as_ref().is_ok_and(|m| m.status.success()) {
+        return Some(Unmount(disk));
+    }
+    println!("skipped: no right to mount a small disk");
+    None
+}
+
+/// A game of 120 moves without captures, one of many.
+fn long_game(i: usize) -> String {
+    let mut text = String::from("(;SZ[19]");
+    for ply in 0..120 {
+        let point = (ply * 3 + i) % 361;
+        text.push_str(&format!(";{}[{}{}]", ["B", "W"][ply % 2], letter(point % 19), letter(point / 19)));
+    }
+    text + ")"
+}
+
 #[test]
 fn a_full_disk_costs_only_the_run() {
     let dir = TempDir::new("full");
-    let (disk, games) = (dir.path().join("disk"), dir.path().join("games"));
-    fs::create_dir(&disk).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&disk).output();
-    if !mounted.as_ref().is_ok_and(|m| m.status.success()) {
-        println!("skipped: no right to mount a small disk");
-        return;
-    }
-    let unmount = Unmount(disk.clone());
+    let games = dir.path().join("games");
+    let Some(disk) = small_disk(&dir, 256) else { return };
     (0..50).for_each(|i| write(&games.join(format!("a/{i}.sgf")), &game(i)));
-    let out = disk.join("out");
+    let out = disk.0.join("out");
     let convert = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edgezero"));
         command.arg("convert").arg(&games).arg("--out").arg(&out).arg("--min-moves=1").output().unwrap()
@@ -166,22 +183,46 @@ fn a_full_disk_costs_only_the_run() {
     assert_eq!(convert().status.code(), Some(0));
     let manifest = fs::read(out.join("manifest.json")).unwrap();
     let n_files = fs::read_dir(&out).unwrap().count();
-    // Long games without captures: far more than the disk holds.
-    for i in 0..60 {
-        let mut text = String::from("(;SZ[19]");
-        for ply in 0..120 {
-            let point = (ply * 3 + i) % 361;
-            text.push_str(&format!(";{}[{}{}]", ["B", "W"][ply % 2], letter(point % 19), letter(point / 19)));
-        }
-        write(&games.join(format!("d/{i}.sgf")), &(text + ")"));
-    }
+    // Far more than the disk holds.
+    (0..60).for_each(|i| write(&games.join(format!("d/{i}.sgf")), &long_game(i)));
     let output = convert();
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("No space left on device"), "{said}");
     assert_eq!((fs::read(out.join("manifest.json")).unwrap(), fs::read_dir(&out).unwrap().count()), (manifest, n_files));
     verify(&Dataset::open(&out).unwrap(), &Stop::default(), |_| ()).unwrap();
-    drop(unmount);
+}
+
+#[test]
+fn an_archive_too_large_to_unpack_costs_itself() {
+    let dir = TempDir::new("full-spool");
+    let Some(disk) = small_disk(&dir, 2048) else { return };
+    let games = dir.path().join("games");
+    (0..50).for_each(|i| write(&games.join(format!("a/{i}.sgf")), &game(i)));
+    let mut tar = tar::Builder::new(Vec::new());
+    for i in 0..60 {
+        let text = format!("(;SZ[9]C[{}];B[aa])", "x".repeat(100_000));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        tar.append_data(&mut header, format!("{i}.sgf"), text.as_bytes()).unwrap();
+    }
+    fs::write(games.join("0.tar"), tar.into_inner().unwrap()).unwrap();
+    let out = disk.0.join("out");
+    let archive = ArchiveConfig { spool_mb: 0, ..ArchiveConfig::default() };
+    let config = ConvertConfig { duplicates: Duplicates::Keep, archive, ..ConvertConfig::default() };
+    let paths = [games.clone()];
+    let job = |out: &Path, stop: &Stop| {
+        let job = Conversion { paths: &paths, out, config: &config, ram_budget_bytes: 1 << 30, stop };
+        convert(&job, &mut |_| ()).unwrap()
+    };
+    let report = job(&out, &Stop::default()).manifest.report;
+    assert_eq!((report.games_accepted, report.refused_by_reason["no room to unpack"], report.refused.len()), (50, 1, 1));
+    let refusal = &report.refused[0];
+    assert!(refusal.file.ends_with("0.tar") && refusal.reason.contains("No space left on device"), "{refusal:?}");
+    verify(&Dataset::open(&out).unwrap(), &Stop::default(), |_| ()).unwrap();
+    // The archive is tried again, and nothing else.
+    let again = job(&out, &Stop::default());
+    assert_eq!((again.groups_made, again.groups_kept), (1, 1));
 }
 
 fn letter(i: usize) -> char {
@@ -193,6 +234,30 @@ struct Unmount(PathBuf);
 impl Drop for Unmount {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_dry_run_tells_what_a_run_would() {
+    let dir = TempDir::new("dry");
+    let (games, out) = (dir.path().join("games"), dir.path().join("out"));
+    (0..90).for_each(|i| write(&games.join(format!("{}/{i:02}.sgf", i % 3)), &game(i)));
+    write(&games.join("bad.sgf"), "(;SZ[9];B[ee];W[ee])");
+    write(&games.join("komi.sgf"), "(;SZ[9]RE[W+R];B[ea];W[cc])(;SZ[9]);B[ee]");
+    let paths = [games.clone()];
+    for duplicates in [Duplicates::Keep, Duplicates::Drop] {
+        let config = ConvertConfig { workers: 2, duplicates, ..ConvertConfig::default() };
+        let stop = Stop::default();
+        let job = |out| Conversion { paths: &paths, out, config: &config, ram_budget_bytes: 1 << 30, stop: &stop };
+        let full = convert(&job(&out), &mut |_| ()).unwrap().manifest.report;
+        let dry = dir.path().join("dry");
+        assert_eq!(dry_run(&job(Path::new("")), &mut |_| ()).unwrap(), full);
+        assert_eq!(dry_run(&job(&dry), &mut |_| ()).unwrap(), full);
+        let read = |dir: &Path| ledger::read(dir).unwrap().map(|line| line.unwrap()).collect::<Vec<_>>();
+        assert_eq!(read(&dry), read(&out));
+        assert_eq!(fs::read_dir(&dry).unwrap().count(), 1);
+        let said = dry_run(&job(&out), &mut |_| ()).unwrap_err();
+        assert!(said.exit_code() == 2 && said.to_string().contains("a dry run will not write"), "{said}");
     }
 }
 

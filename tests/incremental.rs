@@ -4,15 +4,20 @@ mod common;
 
 use common::TempDir;
 use edgezero::base::signal::Stop;
+use edgezero::corpus::config::set_key;
+use edgezero::corpus::stats::Stats;
 use edgezero::corpus::{Conversion, ConvertConfig, Converted, Duplicates, convert};
-use edgezero::shard::{Dataset, MANIFEST_NAME, Manifest, verify};
+use edgezero::shard::{Dataset, LEDGER_NAME, MANIFEST_NAME, Manifest, verify};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 fn convert_to(paths: &[PathBuf], out: &Path, duplicates: Duplicates) -> Converted {
-    let config = ConvertConfig { workers: 2, queue_games: 4, duplicates, ..ConvertConfig::default() };
+    convert_with(paths, out, ConvertConfig { workers: 2, duplicates, ..ConvertConfig::default() })
+}
+
+fn convert_with(paths: &[PathBuf], out: &Path, config: ConvertConfig) -> Converted {
     let job = Conversion { paths, out, config: &config, ram_budget_bytes: 1 << 30, stop: &Stop::default() };
     let converted = convert(&job, &mut |_| ()).unwrap();
     let dataset = Dataset::open(out).unwrap();
@@ -200,4 +205,107 @@ fn folders_that_look_alike_are_told_apart() {
     let done = convert_to(std::slice::from_ref(&b), &out, Duplicates::Drop);
     assert_eq!((done.groups_made, done.groups_kept), (1, 0));
     assert_as_from_nothing(&dir, &[b], Duplicates::Drop);
+}
+
+#[test]
+fn games_that_are_cut_or_refused_end_as_from_nothing() {
+    let dir = TempDir::new("cut");
+    let (games, out) = (dir.path().join("games"), dir.path().join("out"));
+    let repair = set_key(&ConvertConfig::default().repair, "illegal=prefix").unwrap();
+    let config = || ConvertConfig { repair: repair.clone(), ..ConvertConfig::default() };
+    let write = |name: &str, text: &str| {
+        fs::create_dir_all(games.join(name).parent().unwrap()).unwrap();
+        fs::write(games.join(name), text).unwrap();
+    };
+    // Suicide ends the second game where the first one ends; under other rules it is a game of its own.
+    let (short, long) = (";B[ba];W[ee];B[ab];W[ef]", ";B[ba];W[ee];B[ab];W[ef];B[ff];W[aa]");
+    write("b/cut.sgf", &format!("(;SZ[9]RU[Japanese]{long})"));
+    write("b/none.sgf", "(;SZ[9]AB[ba][ab]AW[aa];B[cc])");
+    write("c/short.sgf", &format!("(;SZ[9]{short};B[ff])"));
+    let paths = [games.clone()];
+    let steps: [(&str, Option<String>); 5] = [
+        ("a/whole.sgf", Some(format!("(;SZ[9]RU[NZ]{long})"))),
+        ("a/short.sgf", Some(format!("(;SZ[9]{short};B[ff])"))),
+        ("a/whole.sgf", None),
+        ("a/short.sgf", None),
+        ("c/short.sgf", Some(format!("(;SZ[9]{short})"))),
+    ];
+    let mut seen = Vec::new();
+    for (name, text) in [("a/other.sgf", Some("(;SZ[9];B[ii])".to_string()))].into_iter().chain(steps) {
+        match text {
+            Some(text) => write(name, &text),
+            None => fs::remove_file(games.join(name)).unwrap(),
+        }
+        let report = convert_with(&paths, &out, config()).manifest.report;
+        seen.push((report.games_accepted, report.games_duplicate, report.games_refused));
+        let fresh = dir.path().join("fresh");
+        let _ = fs::remove_dir_all(&fresh);
+        convert_with(&paths, &fresh, config());
+        assert!(contents(&out) == contents(&fresh), "{name}");
+    }
+    assert_eq!(seen, [(2, 1, 1), (2, 2, 1), (2, 3, 1), (2, 2, 1), (2, 1, 1), (3, 0, 1)]);
+}
+
+#[test]
+fn an_archive_is_a_group() {
+    let dir = TempDir::new("archive");
+    let (games, out) = (dir.path().join("games"), dir.path().join("out"));
+    (0..40).for_each(|i| write_game(&games.join(format!("b/{i:03}.sgf")), 5 * i));
+    let tar = |name: &str, numbers: std::ops::Range<usize>| {
+        let mut tar = tar::Builder::new(Vec::new());
+        for i in numbers {
+            write_game(&dir.path().join("one.sgf"), 3000 + 5 * i);
+            // As large as archives that are worth a group are.
+            let text = fs::read_to_string(dir.path().join("one.sgf")).unwrap() + &" ".repeat(8 << 10);
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            tar.append_data(&mut header, format!("{i:03}.sgf"), text.as_bytes()).unwrap();
+        }
+        fs::write(games.join(name), tar.into_inner().unwrap()).unwrap();
+    };
+    let paths = [games.clone()];
+    assert_eq!(convert_to(&paths, &out, Duplicates::Drop).groups_made, 1);
+    tar("a.tar", 0..30);
+    tar("c.tar", 20..50);
+    let done = convert_to(&paths, &out, Duplicates::Drop);
+    assert_eq!((done.groups_made, done.groups_kept), (2, 1));
+    assert_as_from_nothing(&dir, &paths, Duplicates::Drop);
+    tar("a.tar", 0..5);
+    let done = convert_to(&paths, &out, Duplicates::Drop);
+    // The games that the other one had dropped for it are its own now.
+    assert_eq!((done.groups_made, done.groups_kept), (2, 1));
+    assert_as_from_nothing(&dir, &paths, Duplicates::Drop);
+    let report = done.manifest.report;
+    assert_eq!((report.files, report.games_accepted + report.games_duplicate), (75, 75));
+}
+
+#[test]
+fn a_ledger_of_other_shards_is_found() {
+    let dir = TempDir::new("ledger");
+    let (games, out) = (dir.path().join("games"), dir.path().join("out"));
+    (0..20).for_each(|i| write_game(&games.join(format!("{i:03}.sgf")), 5 * i));
+    let paths = [games.clone()];
+    convert_to(&paths, &out, Duplicates::Drop);
+    let path = out.join(LEDGER_NAME);
+    let whole = fs::read_to_string(&path).unwrap();
+    let check = || verify(&Dataset::open(&out).unwrap(), &Stop::default(), |_| ()).map(|_| ()).map_err(|e| e.to_string());
+    for (text, what) in
+        [(whole.replacen("accepted", "rejected", 1), "the file is damaged"), (whole[1..].to_string(), "bytes, expected")]
+    {
+        fs::write(&path, text).unwrap();
+        let said = check().unwrap_err();
+        assert!(said.contains("ledger.jsonl") && said.contains(what) && said.contains("\ntry: "), "{said}");
+        assert!(Stats::read(&out).is_err());
+    }
+    // What is missing or of another length is made again from the parts.
+    assert_eq!(convert_to(&paths, &out, Duplicates::Drop).groups_made, 0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), whole);
+    // As after a run that was killed before the ledger had its name.
+    let entry = Manifest::read(&out).unwrap().ledger.unwrap();
+    fs::rename(&path, out.join(format!("ledger-{:08x}.jsonl", entry.crc))).unwrap();
+    fs::write(&path, "the old one").unwrap();
+    assert_eq!((check(), Stats::read(&out).unwrap().n_lines()), (Ok(()), 20));
+    assert_eq!(convert_to(&paths, &out, Duplicates::Drop).groups_made, 0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), whole);
+    assert_as_from_nothing(&dir, &paths, Duplicates::Drop);
 }

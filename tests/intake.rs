@@ -482,8 +482,9 @@ fn refused_games_are_copied_with_their_reasons() {
     let dir = TempDir::new("intake-quarantine");
     let (games, out, copies) = (dir.path().join("games"), dir.path().join("out"), dir.path().join("copies"));
     everything(&games);
+    let limits = ConvertConfig::default().archive;
     let (report, _) = intake(&games, &out, &ConvertConfig::default());
-    assert_eq!(quarantine(&out, &copies, &Stop::default()).unwrap(), report.games_refused);
+    assert_eq!(quarantine(&out, &copies, &limits, &Stop::default()).unwrap(), report.games_refused);
     let mut texts: Vec<(String, String)> = fs::read_dir(&copies)
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -496,8 +497,8 @@ fn refused_games_are_copied_with_their_reasons() {
     let reasons = of("t.sgf.reason.txt").join("");
     assert!(reasons.contains("t.sgf:1: game 1 illegal move: occupied point: move 2: W A9"), "{reasons}");
     // Once more in the same place, but never among other files.
-    assert!(quarantine(&out, &copies, &Stop::default()).is_ok());
-    let said = quarantine(&out, &games, &Stop::default()).unwrap_err();
+    assert!(quarantine(&out, &copies, &limits, &Stop::default()).is_ok());
+    let said = quarantine(&out, &games, &limits, &Stop::default()).unwrap_err();
     assert_eq!(said.exit_code(), 2, "{said}");
 }
 

@@ -5,7 +5,7 @@ mod common;
 use common::TempDir;
 use edgezero::base::signal::Stop;
 use edgezero::corpus::source::{Files, Found, Item, Reader};
-use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Duplicates, convert};
+use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Duplicates, convert, quarantine};
 use edgezero::shard::{Dataset, Report};
 use std::collections::BTreeMap;
 use std::fs;
@@ -203,6 +203,31 @@ fn every_archive_gives_the_shards_of_its_folder() {
 }
 
 #[test]
+fn a_large_archive_is_cut_like_its_folder() {
+    let dir = TempDir::new("sources-large");
+    // Folders of several cuts, of one, files beside them, a folder deep down.
+    let mut files = Members::new();
+    for i in 0..260_usize {
+        let folder = ["", "a/", "b/", "b/deep/er/", "c/"][[0, 1, 1, 1, 2, 3, 3, 3, 3, 4][i % 10]];
+        let (x, y) = ((97 + (i % 9) as u8) as char, (97 + (i / 9 % 9) as u8) as char);
+        let text = format!("(;SZ[9]C[{}];B[{x}{y}];W[])", "x".repeat(if i % 10 == 9 { 100 } else { 30_000 + i }));
+        files.push((format!("{folder}{i:03}.sgf"), text.into_bytes()));
+    }
+    for (name, bytes) in &files {
+        write(&dir.path().join("folder").join(name), bytes);
+    }
+    let (_, expected) = convert_ok(&[&dir.path().join("folder")], &dir.path().join("out"), limits());
+    assert!(expected.len() > 5, "{} shard files", expected.len());
+    let packed: Members = files.iter().map(|(name, bytes)| (format!("{name}.gz"), gzip(bytes))).collect();
+    for (name, bytes) in [("all.zip", zip(&files)), ("all.tar", tar(&files)), ("packed.tar", tar(&packed))] {
+        let path = dir.path().join(name);
+        write(&path, &bytes);
+        let (_, shards) = convert_ok(&[&path], &dir.path().join("out2"), limits());
+        assert!(shards == expected, "{name}: other shards");
+    }
+}
+
+#[test]
 fn archives_of_other_tools() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/archives");
     let expected: Vec<String> = read(&dir.join("games"), &limits()).into_iter().map(|(_, text)| text).collect();
@@ -376,4 +401,45 @@ fn lists_links_and_odd_names() {
     // A list has no folders to cut at: other files, with the same positions in the same order.
     assert!(expected.len() > 1);
     assert!(positions(&out) == positions(&dir.path().join("out")));
+}
+
+#[test]
+fn members_of_archives_are_put_in_quarantine() {
+    let dir = TempDir::new("sources-quarantine");
+    let file = |name: &str, text: &str| (name.to_string(), text.as_bytes().to_vec());
+    let (bad, none) = ("(;SZ[9];B[aa];W[aa])", "no game");
+    let both = format!("(;SZ[9];B[cc])\n{bad}");
+    let inner = zip(&[file("deep!er.sgf", bad)]);
+    let all = [file("a/bad.sgf", bad), file("a/none.sgf", none), file("both.sgf", &both), ("in.zip".to_string(), inner)];
+    let games = dir.path().join("games");
+    write(&games.join("x!y.tar.gz"), &gzip(&tar(&all)));
+    write(&games.join("z.sgf.gz"), &gzip(bad.as_bytes()));
+    write(&games.join("empty.zip"), b"not a zip");
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        write(&games.join(std::ffi::OsStr::from_bytes(b"odd\xff\n.sgf")), bad.as_bytes());
+    }
+    let out = dir.path().join("out");
+    let (report, _) = convert_ok(&[&games], &out, limits());
+    assert_eq!((report.games_accepted, report.games_refused), (1, 7));
+    let copies = dir.path().join("copies");
+    assert_eq!(quarantine(&out, &copies, &limits(), &Stop::default()).unwrap(), 7);
+    let mut texts: Vec<(String, String)> = fs::read_dir(&copies)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_str().unwrap()[8..].to_string(), fs::read_to_string(&path).unwrap()))
+        .filter(|(name, _)| !name.ends_with(".reason.txt"))
+        .collect();
+    texts.sort();
+    let expected = [
+        ("bad.sgf", bad),
+        ("both.sgf", bad),
+        ("empty.zip", "not a zip"),
+        ("er.sgf", bad),
+        ("none.sgf", none),
+        ("odd\\xff\\n.sgf", bad),
+        ("z.sgf.gz", bad),
+    ];
+    assert_eq!(texts, expected.map(|(name, text)| (name.to_string(), text.to_string())));
 }

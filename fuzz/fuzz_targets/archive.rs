@@ -15,7 +15,8 @@ const LIMITS: ArchiveConfig =
 fuzz_target!(|bytes: &[u8]| {
     let stop = Stop::default();
     let reader = Reader::new(&LIMITS, std::env::temp_dir(), &stop);
-    let entry = Entry { path: "a.sgf".into(), name: b"a.sgf".to_vec(), bytes: bytes.len() as u64, modified_ns: 0, named: true };
+    let (path, name, len) = ("a.sgf".into(), b"a.sgf".to_vec(), bytes.len() as u64);
+    let entry = Entry { path, name, bytes: len, modified_ns: 0, named: true, archive: false };
     let (mut n_items, mut n_bytes) = (0, 0);
     let _ = reader.read_from(&entry, &mut Cursor::new(bytes), &mut |item| {
         n_items += 1;

@@ -68,6 +68,6 @@ fn manifest_of(shard: &[u8]) -> Vec<u8> {
         r#"{{"file":"a.shard","len":{len},"games":{games},"positions":{positions},"bytes":{},"header_crc":{crc}}}"#,
         shard.len()
     );
-    let source = r#"{"identity":"","n_files":1,"bytes":1}"#;
-    format!(r#"{{"format":"edgezero shards","version":1,"source":{source},"report":{report},"shards":[{entry}]}}"#).into_bytes()
+    let source = r#"{"identity":"","n_files":1,"n_others":0,"bytes":1}"#;
+    format!(r#"{{"format":"edgezero shards","version":2,"source":{source},"report":{report},"groups":[],"shards":[{entry}]}}"#).into_bytes()
 }

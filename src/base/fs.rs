@@ -105,6 +105,48 @@ pub fn shown(path: &Path) -> String {
     text
 }
 
+/// The path that [`shown`] gives this text for, unless its names hold backslashes of their own.
+pub fn unshown(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let (byte, len) = escape(&rest[at..]);
+        bytes.extend_from_slice(&byte);
+        rest = &rest[at + len..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    path_of(bytes)
+}
+
+/// The bytes that the escape at the start of `text` stands for, and its length; a backslash that is none stands for itself.
+fn escape(text: &str) -> (Vec<u8>, usize) {
+    let hex = |from: usize, to: usize| text.get(from..to).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    let known = match text.as_bytes().get(1) {
+        Some(b'n') => Some((vec![b'\n'], 2)),
+        Some(b'r') => Some((vec![b'\r'], 2)),
+        Some(b't') => Some((vec![b'\t'], 2)),
+        Some(b'x') => hex(2, 4).map(|byte| (vec![byte as u8], 4)),
+        Some(b'u') => text.find('}').and_then(|end| {
+            let c = char::from_u32(hex(3, end)?)?;
+            Some((c.to_string().into_bytes(), end + 1))
+        }),
+        _ => None,
+    };
+    known.unwrap_or_else(|| (vec![b'\\'], 1))
+}
+
+#[cfg(unix)]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir(path: &Path) -> Result<()> {
     if path.exists() && !path.is_dir() {
@@ -132,6 +174,10 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(std::ffi::OsStr::from_bytes(b"a/\xff\xe5\x9b\xb2 \n\x1b[2J.sgf"));
         assert_eq!(shown(path), "a/\\xff\u{56f2} \\n\\u{1b}[2J.sgf");
+        assert_eq!(unshown(&shown(path)), path);
+        for odd in ["a\\b", "\\", "\\x", "\\xg1", "\\u{", "\\u{110000}"] {
+            assert_eq!(unshown(odd), Path::new(odd));
+        }
     }
 
     #[test]

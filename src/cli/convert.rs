@@ -49,7 +49,7 @@ pub(super) struct ConvertArgs {
     /// a key of [convert.filter] in the profile: boards=19, rank_min=6d, date_min=2015, result=counted; as often as wanted
     #[argh(option, arg_name = "key=value")]
     filter: Vec<String>,
-    /// copy each refused game here, with its reason beside it; of a game in an archive only the reason
+    /// copy each refused game here, with its reason beside it
     #[argh(option, arg_name = "dir")]
     quarantine: Option<PathBuf>,
 }
@@ -112,7 +112,7 @@ pub(super) fn run(args: ConvertArgs, ctx: &Context) -> Result<()> {
         }
     }
     if let (Some(dir), Some(out)) = (&args.quarantine, &args.out) {
-        let n_copies = quarantine(out, dir, &ctx.stop)?;
+        let n_copies = quarantine(out, dir, &config.archive, &ctx.stop)?;
         outln!("{}: {n_copies} refused games with their reasons", dir.display())?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use super::config::{ConvertConfig, Variations};
 use super::groups::{Cutter, Form, PlannedGroup};
 use super::known::Known;
 use super::listing::ListingReader;
-use super::plan::{Make, Plan};
+use super::plan::{Make, Plan, RESULTS_QUEUED};
 use super::scribe::{Fate, Scribe};
 use super::source::{Entry, Found, Item as SourceItem, Reader, is_passing};
 use super::tally::{file_refusal, kind_of};
@@ -50,12 +50,18 @@ struct Item<T> {
 
 /// What the reader finds.
 enum Job {
-    /// A small file and where it is: its games are parsed by the worker.
-    File(String, Vec<u8>),
+    /// Small files: their games are parsed by the worker.
+    Files(Vec<Text>),
     /// A game of a larger file.
     Game(Arc<str>, Box<GameRecord>),
     /// What needs no work.
     Done(Done),
+}
+
+/// A file of records.
+struct Text {
+    origin: String,
+    bytes: Vec<u8>,
 }
 
 /// What the writer gets.
@@ -69,9 +75,9 @@ enum Done {
     End(u64, u64, Completeness),
 }
 
-/// What a worker gives back for a job: one result or more, of which the last says so.
-struct Part {
-    done: Done,
+/// What a worker gives back for a job: results in one piece or more, of which the last says so.
+struct Piece {
+    results: Vec<Done>,
     turn: Turn,
 }
 
@@ -98,14 +104,16 @@ impl Pipeline<'_> {
             let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
             for _ in 0..self.plan.workers {
                 let (to, jobs) = sync_channel(self.plan.queue_games);
-                let (results, from) = sync_channel(self.plan.queue_games);
+                let (results, from) = sync_channel(RESULTS_QUEUED);
                 let worker = Worker::new(self.config, self.make, known);
                 let asked = Asked::by(self.config);
                 scope.spawn(move || work(worker, asked, jobs, results));
                 to_workers.push(to);
                 from_workers.push(from);
             }
-            let feed = Feed { to_workers, turn: 0, bytes_done: 0, asked: Asked::by(self.config) };
+            let batch_bytes_max = if self.make == Make::Account { FILE_JOB_BYTES } else { 0 };
+            let (batch, asked) = (Batch::default(), Asked::by(self.config));
+            let feed = Feed { to_workers, turn: 0, bytes_done: 0, batch, batch_bytes_max, asked };
             let reader = Reader::new(&self.config.archive, self.spool_dir.to_path_buf(), self.stop);
             let reading = scope.spawn(move || read(groups, listing, &reader, feed));
             let written = write(from_workers, scribe, step);
@@ -117,26 +125,28 @@ impl Pipeline<'_> {
 }
 
 /// Writes in the order of reading.
-fn write<'w>(from_workers: Vec<Receiver<Item<Part>>>, scribe: &mut Scribe<'w>, step: &mut Step<'_, 'w>) -> Result<()> {
+fn write<'w>(from_workers: Vec<Receiver<Item<Piece>>>, scribe: &mut Scribe<'w>, step: &mut Step<'_, 'w>) -> Result<()> {
     let mut group_idx = 0;
     let mut turn = 0;
     // The worker whose turn it is has nothing more: neither have the others.
     while let Ok(Item { bytes_done, what }) = from_workers[turn].recv() {
-        let mut ended = None;
-        match what.done {
-            Done::Begin(idx) => {
-                group_idx = idx;
-                scribe.begin_group(idx);
+        for done in what.results {
+            let mut ended = None;
+            match done {
+                Done::Begin(idx) => {
+                    group_idx = idx;
+                    scribe.begin_group(idx);
+                }
+                Done::Fate(fate) => scribe.write(fate)?,
+                Done::Cut => scribe.cut()?,
+                Done::End(n_files, n_skipped, completeness) => {
+                    scribe.tally.report.files += n_files;
+                    scribe.tally.report.files_skipped += n_skipped;
+                    ended = Some((group_idx, completeness));
+                }
             }
-            Done::Fate(fate) => scribe.write(fate)?,
-            Done::Cut => scribe.cut()?,
-            Done::End(n_files, n_skipped, completeness) => {
-                scribe.tally.report.files += n_files;
-                scribe.tally.report.files_skipped += n_skipped;
-                ended = Some((group_idx, completeness));
-            }
+            step(scribe, Written { bytes_done, ended })?;
         }
-        step(scribe, Written { bytes_done, ended })?;
         if what.turn == Turn::Passes {
             turn = (turn + 1) % from_workers.len();
         }
@@ -149,7 +159,18 @@ struct Feed {
     to_workers: Vec<SyncSender<Item<Job>>>,
     turn: usize,
     bytes_done: u64,
+    batch: Batch,
+    /// Files are sent together up to so many bytes: where a game costs its worker little, so does waking it up. Where it
+    /// costs much, 0: each file alone shares the work best.
+    batch_bytes_max: usize,
     asked: Asked,
+}
+
+/// Small files not yet sent.
+#[derive(Default)]
+struct Batch {
+    files: Vec<Text>,
+    bytes: usize,
 }
 
 /// Files up to so many bytes are parsed by a worker as a whole: a few games.
@@ -157,12 +178,23 @@ const FILE_JOB_BYTES: usize = 64 << 10;
 
 impl Feed {
     fn send(&mut self, bytes_done: u64, what: Job) -> ControlFlow<()> {
+        self.flush()?;
+        self.send_now(bytes_done, what)
+    }
+
+    fn send_now(&mut self, bytes_done: u64, what: Job) -> ControlFlow<()> {
         let to = &self.to_workers[self.turn];
         self.turn = (self.turn + 1) % self.to_workers.len();
         match to.send(Item { bytes_done, what }) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
+    }
+
+    /// Sends what waits.
+    fn flush(&mut self) -> ControlFlow<()> {
+        let Batch { files, .. } = std::mem::take(&mut self.batch);
+        if files.is_empty() { ControlFlow::Continue(()) } else { self.send_now(self.bytes_done, Job::Files(files)) }
     }
 
     fn done(&mut self, done: Done) -> ControlFlow<()> {
@@ -174,7 +206,10 @@ impl Feed {
         let before = self.bytes_done;
         self.bytes_done += source_bytes;
         if bytes.len() <= FILE_JOB_BYTES {
-            return self.send(before, Job::File(origin, bytes));
+            self.batch.bytes += bytes.len();
+            self.batch.files.push(Text { origin, bytes });
+            let is_full = self.batch.bytes >= self.batch_bytes_max;
+            return if is_full { self.flush() } else { ControlFlow::Continue(()) };
         }
         let file: Arc<str> = origin.into();
         // The line of a game tells how far a large collection is.
@@ -320,24 +355,33 @@ fn bad_game(file: &str, error: &sgf::GameError) -> Fate {
 }
 
 /// Judges until the reader or the writer is gone.
-fn work(mut worker: Worker, asked: Asked, jobs: Receiver<Item<Job>>, results: SyncSender<Item<Part>>) {
+fn work(mut worker: Worker, asked: Asked, jobs: Receiver<Item<Job>>, results: SyncSender<Item<Piece>>) {
     for Item { bytes_done, what } in jobs {
-        let give = |done, turn| results.send(Item { bytes_done, what: Part { done, turn } }).is_ok();
+        let give = |results_now, turn| results.send(Item { bytes_done, what: Piece { results: results_now, turn } }).is_ok();
         let given = match what {
-            Job::Done(done) => give(done, Turn::Passes),
-            Job::Game(file, record) => give(Done::Fate(Fate::Judged(worker.judge(&file, *record))), Turn::Passes),
-            Job::File(file, bytes) => {
-                let mut games = records(&bytes, asked).peekable();
+            Job::Done(done) => give(vec![done], Turn::Passes),
+            Job::Game(file, record) => give(vec![Done::Fate(Fate::Judged(worker.judge(&file, *record)))], Turn::Passes),
+            Job::Files(files) => {
+                let (mut ready, mut bytes) = (Vec::new(), 0);
                 let mut given = true;
-                while let (true, Some(game)) = (given, games.next()) {
-                    let fate = match game {
-                        Ok(record) => Fate::Judged(worker.judge(&file, record)),
-                        Err(error) => bad_game(&file, &error),
-                    };
-                    let turn = if games.peek().is_some() { Turn::Stays } else { Turn::Passes };
-                    given = give(Done::Fate(fate), turn);
+                'files: for Text { origin, bytes: text } in &files {
+                    for game in records(text, asked) {
+                        if bytes >= PIECE_BYTES {
+                            given = give(std::mem::take(&mut ready), Turn::Stays);
+                            bytes = 0;
+                        }
+                        if !given {
+                            break 'files;
+                        }
+                        let fate = match game {
+                            Ok(record) => Fate::Judged(worker.judge(origin, record)),
+                            Err(error) => bad_game(origin, &error),
+                        };
+                        bytes += fate.bytes();
+                        ready.push(Done::Fate(fate));
+                    }
                 }
-                given
+                given && give(ready, Turn::Passes)
             }
         };
         if !given {
@@ -345,3 +389,6 @@ fn work(mut worker: Worker, asked: Asked, jobs: Receiver<Item<Job>>, results: Sy
         }
     }
 }
+
+/// Results are given back when they hold so many bytes: a game with its positions alone, many without them together.
+const PIECE_BYTES: usize = 64 << 10;

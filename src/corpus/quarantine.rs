@@ -1,25 +1,33 @@
 //! Copies of the refused games, each with the reason beside it: for a look, a repair by hand, a report to their source.
 
+use super::config::ArchiveConfig;
 use super::ledger::{self, LedgerLine, Verdict};
-use crate::base::fs::{create_dir, read_limited, write_whole};
+use super::source::{Entry, Item, Reader};
+use crate::base::fs::{WholeFile, create_dir, unshown, write_whole};
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::sgf::Collection;
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Copies what the ledger in `shards` calls refused to `dir`; gives the number of copies.
+/// Copies what the ledger in `shards` calls refused to `dir`; gives the number of copies. Archives are read again, within
+/// `limits`.
 ///
-/// A refused file is copied whole, a refused game of a collection alone, as it stands in its file; `NAME.reason.txt` beside it
-/// says where it came from and why. Names are those of the files with the number of the ledger line before them, so that
-/// none hides another.
+/// A refused file or member of an archive is copied whole, a refused game of a collection alone, as it stands in its file;
+/// `NAME.reason.txt` beside it says where it came from and why. Names are those of the files with the number of the ledger
+/// line before them, so that none hides another.
 ///
 /// # Errors
-/// A folder that holds other things, one that cannot be written, no ledger. A file that cannot be read any more gets its reason alone.
-pub fn quarantine(shards: &Path, dir: &Path, stop: &Stop) -> Result<u64> {
+/// A folder that holds other things, one that cannot be written, no ledger. What cannot be read any more, or never could,
+/// gets its reason alone.
+pub fn quarantine(shards: &Path, dir: &Path, limits: &ArchiveConfig, stop: &Stop) -> Result<u64> {
     create_dir(dir)?;
     refuse_foreign(dir)?;
-    let mut copies = Copies { dir, group: Vec::new(), n_copies: 0 };
+    let reader = Reader::new(limits, dir.to_path_buf(), stop);
+    let mut copies = Copies { dir, reader, source: PathBuf::new(), batch: Vec::new(), n_copies: 0 };
     for (number, line) in ledger::read(shards)?.enumerate() {
         let line = line?;
         if stop.requested() {
@@ -33,50 +41,105 @@ pub fn quarantine(shards: &Path, dir: &Path, stop: &Stop) -> Result<u64> {
     Ok(copies.n_copies)
 }
 
-/// Refused games of one file that are copied in one reading of it.
-const GROUP_MAX: usize = 1000;
+/// Refused games of one file that are copied in one reading of it: a few MB of ledger lines.
+const BATCH_MAX: usize = 10_000;
 
 struct Copies<'a> {
     dir: &'a Path,
-    /// Refused games of one file, with the numbers of their ledger lines.
-    group: Vec<(usize, LedgerLine)>,
+    reader: Reader<'a>,
+    /// The file on disk that the batch is of.
+    source: PathBuf,
+    /// Refused games with the numbers of their ledger lines.
+    batch: Vec<(usize, LedgerLine)>,
     n_copies: u64,
 }
 
 impl Copies<'_> {
     fn add(&mut self, number: usize, line: LedgerLine) -> Result<()> {
-        if self.group.len() >= GROUP_MAX || self.group.first().is_some_and(|(_, first)| first.file != line.file) {
+        let source = source_of(&line.file);
+        if self.batch.len() >= BATCH_MAX || source != self.source {
             self.flush()?;
+            self.source = source;
         }
-        self.group.push((number, line));
+        self.batch.push((number, line));
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
-        let Some((_, first)) = self.group.first() else { return Ok(()) };
-        let path = PathBuf::from(&first.file);
-        let bytes = read_limited(&path, SGF_FILE_BYTES_MAX).ok();
-        let mut collection = bytes.as_deref().map(Collection::new);
-        let mut n_read = 0;
-        for (number, line) in self.group.drain(..) {
-            let name = name_of(number, &path);
-            let text = match (&mut collection, line.game) {
-                (Some(collection), Some(game)) => {
-                    while n_read <= game && collection.next_game().is_some() {
-                        n_read += 1;
-                    }
-                    Some(collection.last_text())
-                }
-                _ => bytes.as_deref(),
-            };
-            if let Some(text) = text {
-                write_whole(&self.dir.join(&name), text)?;
-            }
-            write_whole(&self.dir.join(format!("{name}.reason.txt")), reason_of(&line).as_bytes())?;
-            self.n_copies += 1;
+        let batch = std::mem::take(&mut self.batch);
+        let mut wanted: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, (_, line)) in batch.iter().enumerate() {
+            wanted.entry(&line.file).or_default().push(i);
         }
+        let mut copied = Ok(());
+        if let Some(entry) = entry_of(&self.source)
+            && !batch.is_empty()
+        {
+            let _ = self.reader.read(&entry, &mut |item| {
+                if let Item::Records { origin, bytes, .. } = item {
+                    copied = wanted.remove(origin.as_str()).map_or(Ok(()), |idxs| copy_games(self.dir, &bytes, &idxs, &batch));
+                }
+                if copied.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+        }
+        copied?;
+        // What gave no records: an archive that is damaged itself, and what is only a name.
+        for (number, line) in wanted.into_values().flatten().map(|i| &batch[i]) {
+            if entry_of(Path::new(&line.file)).is_some() {
+                copy_file(Path::new(&line.file), &self.dir.join(name_of(*number, line)))?;
+            }
+        }
+        for (number, line) in &batch {
+            write_whole(&self.dir.join(format!("{}.reason.txt", name_of(*number, line))), reason_of(line).as_bytes())?;
+        }
+        self.n_copies += batch.len() as u64;
         Ok(())
     }
+}
+
+/// Copies games of one file of records, which comes as it is or unpacked.
+fn copy_games(dir: &Path, bytes: &[u8], idxs: &[usize], batch: &[(usize, LedgerLine)]) -> Result<()> {
+    let mut collection = Collection::new(bytes);
+    let mut n_read = 0;
+    for (number, line) in idxs.iter().map(|&i| &batch[i]) {
+        let text = match line.game {
+            Some(game) => {
+                while n_read <= game && collection.next_game().is_some() {
+                    n_read += 1;
+                }
+                collection.last_text()
+            }
+            None => bytes,
+        };
+        write_whole(&dir.join(name_of(*number, line)), text)?;
+    }
+    Ok(())
+}
+
+/// Copies a whole file, if it is no larger than what is read as records.
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let Ok(mut file) = File::open(from) else { return Ok(()) };
+    if file.metadata().is_ok_and(|meta| meta.len() > SGF_FILE_BYTES_MAX) {
+        return Ok(());
+    }
+    let mut out = WholeFile::create(to)?;
+    std::io::copy(&mut file, out.out()).map_err(|e| Error::io(to, &e))?;
+    out.commit()
+}
+
+/// The file on disk that `origin` is of: itself, or the archive that it is in.
+fn source_of(origin: &str) -> PathBuf {
+    let ends = origin.match_indices('!').map(|(at, _)| at).chain([origin.len()]);
+    let paths = ends.flat_map(|end| [PathBuf::from(&origin[..end]), unshown(&origin[..end])]);
+    let files = paths.filter(|path| path.is_file());
+    // The longest: a name may hold the mark itself.
+    files.last().unwrap_or_else(|| PathBuf::from(origin))
+}
+
+fn entry_of(path: &Path) -> Option<Entry> {
+    let meta = std::fs::metadata(path).ok().filter(|meta| meta.is_file())?;
+    let name = path.as_os_str().as_encoded_bytes().to_vec();
+    Some(Entry { path: path.to_path_buf(), name, bytes: meta.len(), modified_ns: 0, named: true, archive: false })
 }
 
 /// Looks whether everything in the folder is of an earlier quarantine.
@@ -97,8 +160,8 @@ fn refuse_foreign(dir: &Path) -> Result<()> {
 /// Digits of the ledger line in a name: enough for most ledgers to sort well.
 const NUMBER_DIGITS: usize = 7;
 
-fn name_of(number: usize, path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+fn name_of(number: usize, line: &LedgerLine) -> String {
+    let name = line.file.rsplit(['/', '!']).next().unwrap_or_default();
     // Longest name that file systems take is 255 bytes, with number, reason and part after it.
     let name = &name[name.ceil_char_boundary(name.len().saturating_sub(200))..];
     format!("{number:0NUMBER_DIGITS$}-{name}")

@@ -27,6 +27,20 @@ pub(super) enum Fate {
     BadFile(&'static str, Refusal),
 }
 
+impl Fate {
+    /// Memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let positions = match self {
+            Fate::Judged(Judged::Replayed(_, _, Ok(replayed))) => replayed.game.records.len(),
+            _ => 0,
+        };
+        positions + LINE_BYTES
+    }
+}
+
+/// Memory of a ledger line on its way.
+const LINE_BYTES: usize = 1 << 10;
+
 /// Writes what the workers made.
 pub(super) struct Scribe<'a> {
     output: Output<'a>,

@@ -257,8 +257,12 @@ impl Unpacker<'_> {
             NotTaken::Source(e) => self.failed(place, e),
             NotTaken::TooMany(bytes) => self.refuse(place, Fault::limit(format!("larger than {}", mib(bytes)))),
             NotTaken::Disk(e) => {
-                let reason = format!("temporary file in {}: {e}", self.reader.spool_dir.display());
-                self.refuse(place, Fault { kind: DISK, reason })
+                // All of it waits for a run with more room: what it holds is given back at once to whoever writes there.
+                self.members.clear();
+                self.spool = Spool::new(&self.reader.spool_dir, 0);
+                let reason = format!("temporary file in {}: {e}", shown(&self.reader.spool_dir));
+                (self.sink)(Item::refused(self.origin.clone(), DISK, reason))?;
+                ControlFlow::Break(())
             }
         }
     }
