@@ -151,6 +151,58 @@ pub enum NormSource<'a, B> {
     Running(At<'a, B>),
 }
 
+/// Points as an operation reads them: as they are, or normed and activated on the way in. What is activated is never stored.
+pub struct Input<'a, B> {
+    /// `[n, len * len, c]`
+    pub x: &'a B,
+    /// What lies between `x` and the operation.
+    pub norm: Option<NormAct<'a, B>>,
+}
+
+/// `act(x * scale + shift)` on the board, 0 off it.
+pub struct NormAct<'a, B> {
+    /// What [`Ops::norm_stats`] kept.
+    pub saved: At<'a, B>,
+    /// The function.
+    pub act: Activation,
+    /// The boards.
+    pub mask: Mask<'a, B>,
+}
+
+impl<B> Clone for NormAct<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for NormAct<'_, B> {}
+
+impl<B> Clone for Input<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Input<'_, B> {}
+
+/// Weights of a convolution.
+pub enum Weights<'a, B, P> {
+    /// `[kernel_y, kernel_x, c_in, c_out]`
+    Plain(At<'a, B>),
+    /// By [`Ops::prepare`], for this kernel, these channels and this `len`.
+    Prepared(&'a P),
+}
+
+/// What the result of a convolution is added to.
+pub enum Base<'a, B> {
+    /// Nothing.
+    Zero,
+    /// What the output holds.
+    Own,
+    /// Another tensor of the output's shape.
+    Of(&'a B),
+}
+
 /// Arguments of [`Ops::norm_act_grad`].
 pub struct NormGrad<'a, B> {
     /// Input of the norm, `[n, len * len, c]`.
@@ -322,6 +374,9 @@ pub trait Ops: Send + Sync {
     /// A flat buffer of `f32` on the device.
     type Buf: Send + Sync;
 
+    /// Weights of a convolution in the form that the backend computes with.
+    type Prepared: Send + Sync;
+
     /// One line: the backend, its threads or device.
     fn describe(&self) -> String;
 
@@ -346,14 +401,30 @@ pub trait Ops: Send + Sync {
     /// Packed rows to planes, globals and mask. Fails if a row is malformed.
     fn unpack(&self, rows: PackedRows<'_>, to: Unpacked<'_, Self::Buf>) -> Result<()>;
 
-    /// `y (+)= conv(x, weights)`. With `len` 1 and a 1x1 kernel this is `[n, c_in] x [c_in, c_out]`.
-    fn conv(&self, shape: ConvShape, store: Store, x: &Self::Buf, weights: At<'_, Self::Buf>, y: &mut Self::Buf);
+    /// The weights of a convolution that is computed many times: `n` of the shape does not matter.
+    fn prepare(&self, shape: ConvShape, weights: At<'_, Self::Buf>) -> Result<Self::Prepared>;
+
+    /// Bytes of what [`Ops::prepare`] makes.
+    fn prepared_bytes(&self, shape: ConvShape) -> usize;
+
+    /// Boards of `elements` numbers in their largest tensor that are best evaluated together, at most `n`.
+    fn together(&self, n: usize, elements: usize) -> usize;
+
+    /// `y = base + conv(input, weights)`. With `len` 1 and a 1x1 kernel this is `[n, c_in] x [c_in, c_out]`.
+    fn conv(
+        &self,
+        shape: ConvShape,
+        base: Base<'_, Self::Buf>,
+        input: Input<'_, Self::Buf>,
+        weights: Weights<'_, Self::Buf, Self::Prepared>,
+        y: &mut Self::Buf,
+    );
 
     /// `dx (+)=` gradient of the input of [`Ops::conv`].
     fn conv_grad_input(&self, shape: ConvShape, store: Store, weights: At<'_, Self::Buf>, dy: &Self::Buf, dx: &mut Self::Buf);
 
     /// `dweights +=` gradient of the weights of [`Ops::conv`].
-    fn conv_grad_weights(&self, shape: ConvShape, x: &Self::Buf, dy: &Self::Buf, dweights: AtMut<'_, Self::Buf>);
+    fn conv_grad_weights(&self, shape: ConvShape, input: Input<'_, Self::Buf>, dy: &Self::Buf, dweights: AtMut<'_, Self::Buf>);
 
     /// Mean and variance of a norm, and what follows from them, to `saved` (`[4, c]`, see [`NORM_SAVED`]).
     fn norm_stats(
@@ -366,31 +437,21 @@ pub trait Ops: Send + Sync {
         saved: AtMut<'_, Self::Buf>,
     );
 
-    /// `y = act(x * scale + shift)` on the board, 0 off it.
-    fn norm_act(
-        &self,
-        shape: PointsShape,
-        act: Activation,
-        x: &Self::Buf,
-        saved: At<'_, Self::Buf>,
-        mask: Mask<'_, Self::Buf>,
-        y: &mut Self::Buf,
-    );
-
-    /// Backward of [`Ops::norm_stats`] from a batch and [`Ops::norm_act`] together; 0 off the board.
+    /// Backward of [`Ops::norm_stats`] from a batch and of [`NormAct`] together; 0 off the board.
     fn norm_act_grad(&self, shape: PointsShape, act: Activation, args: NormGrad<'_, Self::Buf>);
 
-    /// Points (0 off the board) to `y` `[n, 3c]`.
-    fn pool(&self, shape: PointsShape, kind: PoolKind, x: &Self::Buf, mask: Mask<'_, Self::Buf>, y: &mut Self::Buf);
+    /// Points on the board to `y` `[n, 3c]`.
+    fn pool(&self, shape: PointsShape, kind: PoolKind, input: Input<'_, Self::Buf>, mask: Mask<'_, Self::Buf>, y: &mut Self::Buf);
 
-    /// Backward of [`Ops::pool`]: `dx (+)=`; the maximum's gradient goes to its first point.
+    /// Backward of [`Ops::pool`]: `dx (+)=` the gradient of what the pooling reads, 0 off the board; the maximum's goes to its
+    /// first point.
     #[allow(clippy::too_many_arguments)]
     fn pool_grad(
         &self,
         shape: PointsShape,
         kind: PoolKind,
         store: Store,
-        x: &Self::Buf,
+        input: Input<'_, Self::Buf>,
         mask: Mask<'_, Self::Buf>,
         dy: &Self::Buf,
         dx: &mut Self::Buf,
@@ -446,7 +507,7 @@ pub trait Ops: Send + Sync {
     /// Multiplies the first `len` elements by `factor`.
     fn scale(&self, len: usize, factor: f32, values: &mut Self::Buf);
 
-    /// Bytes of scratch memory held at most for convolutions up to the depth of `shape`.
+    /// Bytes of scratch memory held at most for convolutions up to the size of `shape`, forward and back.
     fn scratch_bytes(&self, shape: ConvShape) -> usize;
 
     /// `average = keep * average + (1 - keep) * values` on the first `len` elements.

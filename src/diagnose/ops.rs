@@ -6,8 +6,8 @@ use crate::base::Result;
 use crate::compute::cpu::{CpuBuf, CpuOps};
 use crate::compute::packed::{N_GLOBALS, N_PLANES};
 use crate::compute::{
-    Activation, At, AtMut, ConvShape, Decay, HeadGrads, Heads, LossShape, LossWeights, Mask, NormGrad, NormParams, NormShape,
-    NormSource, Ops, PackedRows, PointsShape, PoolKind, RowsShape, Rule, Span, Store, Targets, Unpacked,
+    Activation, At, AtMut, Base, ConvShape, Decay, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NormGrad, NormParams,
+    NormShape, NormSource, Ops, PackedRows, PointsShape, PoolKind, RowsShape, Rule, Span, Store, Targets, Unpacked, Weights,
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -157,9 +157,14 @@ impl Bench<'_> {
         let work = Work { flops, bytes: F32 * (x.len() + w.len() + y.len()) as f64 };
         let name = |what: &str| format!("{what} {}x{} {} -> {}", shape.kernel_y, shape.kernel_x, shape.c_in, shape.c_out);
         let (ops, weights) = (self.ops, At { buf: &w, at: 0 });
-        self.measure(name("conv"), work, &mut || ops.conv(shape, Store::Write, &x, weights, &mut y));
+        let prepared = ops.prepare(shape, weights)?;
+        let input = Input { x: &x, norm: None };
+        self.measure(name("conv"), work, &mut || ops.conv(shape, Base::Zero, input, Weights::Plain(weights), &mut y));
+        self.measure(name("conv, prepared weights"), work, &mut || {
+            ops.conv(shape, Base::Zero, input, Weights::Prepared(&prepared), &mut y);
+        });
         self.measure(name("conv, weights' gradient"), work, &mut || {
-            ops.conv_grad_weights(shape, &x, &y, AtMut { buf: &mut dw, at: 0 });
+            ops.conv_grad_weights(shape, input, &y, AtMut { buf: &mut dw, at: 0 });
         });
         let mut dx = self.filled(x.len(), 0.0)?;
         self.measure(name("conv, input's gradient"), work, &mut || {
@@ -172,7 +177,7 @@ impl Bench<'_> {
         let points = self.points(self.shape.c);
         let shape = NormShape { points, epsilon: 1e-4 };
         let (n, c, elements) = (points.n, points.c, points.elements());
-        let (x, mut y) = (self.buf(elements)?, self.buf(elements)?);
+        let (x, mut dy) = (self.buf(elements)?, self.buf(elements)?);
         let (mut saved, mut running) = (self.filled(4 * c, 1.0)?, self.filled(2 * c, 1.0)?);
         let (params, mut grads) = (self.filled(2 * c, 1.0)?, self.filled(2 * c, 0.0)?);
         let (on, counts) = (self.filled(points.cells(), 1.0)?, self.filled(n, (points.len * points.len) as f32)?);
@@ -184,13 +189,10 @@ impl Bench<'_> {
             let learned = NormParams { scale: Some(At { buf: &params, at: 0 }), bias: Some(At { buf: &params, at: c }) };
             ops.norm_stats(shape, source, learned, &x, mask, AtMut { buf: &mut saved, at: 0 });
         });
-        self.measure("norm and ReLU", bytes(2), &mut || {
-            ops.norm_act(points, Activation::Relu, &x, At { buf: &saved, at: 0 }, mask, &mut y);
-        });
         let mut dx = self.filled(elements, 0.0)?;
         self.measure("norm and ReLU, gradient", bytes(5), &mut || {
             let saved = At { buf: &saved, at: 0 };
-            let (dy, dx, grads) = (&mut y, Some(&mut dx), &mut grads);
+            let (dy, dx, grads) = (&mut dy, Some(&mut dx), &mut grads);
             let args = NormGrad { x: &x, saved, mask, dy, dx, grads, scale_at: Some(0), bias_at: Some(c) };
             ops.norm_act_grad(points, Activation::Relu, args);
         });
@@ -204,13 +206,13 @@ impl Bench<'_> {
         let mut pooled = self.filled(n * 3 * points.c, 0.0)?;
         let (on, counts) = (self.filled(points.cells(), 1.0)?, self.filled(n, (points.len * points.len) as f32)?);
         let mask = Mask { mask: &on, counts: &counts };
-        let ops = self.ops;
+        let (ops, input) = (self.ops, Input { x: &x, norm: None });
         for (kind, name) in [(PoolKind::Global, "global"), (PoolKind::Value, "value")] {
             let work = Work { flops: 2.0 * elements as f64, bytes: F32 * elements as f64 };
-            self.measure(format!("pooling, {name}"), work, &mut || ops.pool(points, kind, &x, mask, &mut pooled));
+            self.measure(format!("pooling, {name}"), work, &mut || ops.pool(points, kind, input, mask, &mut pooled));
             let work = Work { flops: 2.0 * elements as f64, bytes: 2.0 * F32 * elements as f64 };
             self.measure(format!("pooling, {name}, gradient"), work, &mut || {
-                ops.pool_grad(points, kind, Store::Write, &x, mask, &pooled, &mut dx);
+                ops.pool_grad(points, kind, Store::Write, input, mask, &pooled, &mut dx);
             });
         }
         Ok(())

@@ -1,12 +1,12 @@
 //! The network as a list of steps over tensors, written once for training and playing, and where the tensors live.
 //!
 //! Playing reuses memory as soon as a tensor was read for the last time. Training keeps what the way back needs:
-//! the trunk before each block and the results of convolutions; activated tensors are not kept but computed again,
-//! which halves the memory for a few passes over it.
+//! the trunk before each block and the results of convolutions; what is normed and activated is computed wherever it is
+//! read, which halves the memory.
 
 use super::arch::{Arch, Bias, Block, Conv, Matmul, Norm};
 use crate::compute::packed::{N_GLOBALS, N_PLANES};
-use crate::compute::{ConvShape, PoolKind, Store};
+use crate::compute::{ConvShape, PoolKind};
 
 /// A tensor of the walk.
 pub(crate) type Slot = usize;
@@ -40,7 +40,8 @@ pub(crate) enum Step {
         conv: Conv,
         x: Slot,
         y: Slot,
-        store: Store,
+        /// The result is added to this tensor.
+        base: Option<Slot>,
     },
     Matmul {
         matmul: Matmul,
@@ -69,11 +70,6 @@ pub(crate) enum Step {
         x: Slot,
         y: Slot,
     },
-    /// `y = x`, and `x` is not changed by what is added to `y`.
-    Copy {
-        x: Slot,
-        y: Slot,
-    },
 }
 
 impl Step {
@@ -85,8 +81,18 @@ impl Step {
             | Step::NormAct { x, y, .. }
             | Step::Pool { x, y, .. }
             | Step::BiasAct { x, y, .. }
-            | Step::Broadcast { x, y }
-            | Step::Copy { x, y } => (x, y),
+            | Step::Broadcast { x, y } => (x, y),
+        }
+    }
+}
+
+impl Step {
+    /// The convolution of a step for one array of `len * len`, and the place of its weights.
+    pub fn weights(&self, len: usize) -> Option<(ConvShape, usize)> {
+        match self {
+            Step::Conv { conv, .. } => Some((conv_shape(conv, 1, len), conv.at)),
+            Step::Matmul { matmul, .. } => Some((matmul_shape(matmul, 1), matmul.at)),
+            _ => None,
         }
     }
 }
@@ -155,8 +161,8 @@ pub(crate) struct Plan {
     pub values: Homes,
     /// Gradients of the tensors; empty when playing.
     pub grads: Homes,
-    /// The step that makes a tensor which may be overwritten and made again.
-    pub remade_by: Vec<Option<usize>>,
+    /// The norm step of a tensor that is computed wherever it is read.
+    pub read_through: Vec<Option<usize>>,
     /// Norm steps whose gradient is written over that of their output.
     pub in_place: Vec<bool>,
 }
@@ -166,21 +172,20 @@ impl Plan {
         let mut b = Builder { steps: Vec::new(), extents: Vec::new(), saved_len: 0 };
         let outputs = b.network(arch);
         let Builder { steps, extents, saved_len } = b;
-        let readers = |slot: Slot| steps.iter().filter(|s| s.slots().0 == slot).count();
+        let reads = |s: &Step, slot: Slot| s.slots().0 == slot || matches!(s, Step::Conv { base, .. } if *base == Some(slot));
+        let readers = |slot: Slot| steps.iter().filter(|s| reads(s, slot)).count();
         let in_place: Vec<bool> = steps.iter().map(|s| matches!(s, Step::NormAct { x, .. } if readers(*x) == 1)).collect();
-        let mut remade_by = vec![None; extents.len()];
-        let (values, grads) = match purpose {
-            Purpose::Infer => (infer_homes(&steps, &extents, outputs), Homes::default()),
-            Purpose::Train => {
-                for (i, step) in steps.iter().enumerate() {
-                    if let Step::NormAct { y, .. } = step {
-                        remade_by[*y] = Some(i);
-                    }
-                }
-                (train_homes(&extents, &remade_by), grad_homes(&steps, &extents, &in_place, outputs))
+        let mut read_through = vec![None; extents.len()];
+        for (i, step) in steps.iter().enumerate() {
+            if let Step::NormAct { y, .. } = step {
+                read_through[*y] = Some(i);
             }
+        }
+        let (values, grads) = match purpose {
+            Purpose::Infer => (infer_homes(&steps, &extents, &read_through, outputs), Homes::default()),
+            Purpose::Train => (train_homes(&extents, &read_through), grad_homes(&steps, &extents, &in_place, outputs)),
         };
-        Plan { steps, extents, outputs, saved_len, values, grads, remade_by, in_place }
+        Plan { steps, extents, outputs, saved_len, values, grads, read_through, in_place }
     }
 
     /// Elements of all buffers for `n` boards in arrays of `len * len`.
@@ -194,6 +199,11 @@ impl Plan {
 /// The shape of a convolution over `n` boards in arrays of `len * len`.
 pub(crate) fn conv_shape(conv: &Conv, n: usize, len: usize) -> ConvShape {
     ConvShape { n, len, kernel_y: conv.kernel[0], kernel_x: conv.kernel[1], c_in: conv.c_in, c_out: conv.c_out }
+}
+
+/// The shape of a matrix as a 1x1 convolution of single points.
+pub(crate) fn matmul_shape(m: &Matmul, n: usize) -> ConvShape {
+    ConvShape { n, len: 1, kernel_y: 1, kernel_x: 1, c_in: m.c_in, c_out: m.c_out }
 }
 
 struct Builder {
@@ -210,7 +220,7 @@ impl Builder {
 
     fn conv(&mut self, conv: &Conv, x: Slot) -> Slot {
         let y = self.slot(Extent::Points(conv.c_out));
-        self.steps.push(Step::Conv { conv: *conv, x, y, store: Store::Write });
+        self.steps.push(Step::Conv { conv: *conv, x, y, base: None });
         y
     }
 
@@ -242,8 +252,7 @@ impl Builder {
     /// The trunk with a convolution of `x` added.
     fn residual(&mut self, trunk: Slot, conv: &Conv, x: Slot) -> Slot {
         let y = self.slot(self.extents[trunk]);
-        self.steps.push(Step::Copy { x: trunk, y });
-        self.steps.push(Step::Conv { conv: *conv, x, y, store: Store::Add });
+        self.steps.push(Step::Conv { conv: *conv, x, y, base: Some(trunk) });
         y
     }
 
@@ -358,12 +367,12 @@ fn touch(lives: &mut [Option<Life>], slot: Slot, time: usize) {
     *life = (life.0.min(time), life.1.max(time));
 }
 
-/// Playing: a copied trunk stays where it is, the inputs live from the start and the outputs to the end.
-fn infer_homes(steps: &[Step], extents: &[Extent], outputs: Outputs) -> Homes {
+/// Playing: the trunk stays where it is, the inputs live from the start and the outputs to the end.
+fn infer_homes(steps: &[Step], extents: &[Extent], read_through: &[Option<usize>], outputs: Outputs) -> Homes {
     let mut group: Vec<Slot> = (0..extents.len()).collect();
     for step in steps {
-        if let Step::Copy { x, y } = *step {
-            join(&mut group, x, y);
+        if let Step::Conv { y, base: Some(base), .. } = *step {
+            join(&mut group, base, y);
         }
     }
     let mut lives = vec![None; extents.len()];
@@ -373,8 +382,13 @@ fn infer_homes(steps: &[Step], extents: &[Extent], outputs: Outputs) -> Homes {
         touch(&mut lives, group[input], steps.len());
     }
     for (time, step) in steps.iter().enumerate() {
+        if let Step::NormAct { .. } = step {
+            continue;
+        }
         let (x, y) = step.slots();
-        touch(&mut lives, group[x], time);
+        // what is activated where it is read needs its source then
+        let source = read_through[x].map_or(x, |norm| steps[norm].slots().0);
+        touch(&mut lives, group[source], time);
         touch(&mut lives, group[y], time);
     }
     for output in outputs.all() {
@@ -383,23 +397,18 @@ fn infer_homes(steps: &[Step], extents: &[Extent], outputs: Outputs) -> Homes {
     share(extents, &group, &lives)
 }
 
-/// Training: activated tensors share one buffer, all others are kept.
-fn train_homes(extents: &[Extent], remade_by: &[Option<usize>]) -> Homes {
+/// Training: all are kept but those that are activated where they are read.
+fn train_homes(extents: &[Extent], read_through: &[Option<usize>]) -> Homes {
     let mut homes = Homes::default();
-    let mut scratch = None;
-    for (extent, remade) in extents.iter().zip(remade_by) {
-        let home = match (remade, scratch) {
-            (Some(_), Some(home)) => home,
-            _ => {
-                homes.storages.push(Storage::default());
-                homes.storages.len() - 1
-            }
-        };
-        if remade.is_some() {
-            scratch = Some(home);
+    for (extent, norm) in extents.iter().zip(read_through) {
+        if norm.is_some() {
+            homes.home.push(None);
+            continue;
         }
-        homes.storages[home].hold(*extent);
-        homes.home.push(Some(home));
+        let mut storage = Storage::default();
+        storage.hold(*extent);
+        homes.storages.push(storage);
+        homes.home.push(Some(homes.storages.len() - 1));
     }
     homes
 }
@@ -408,9 +417,12 @@ fn train_homes(extents: &[Extent], remade_by: &[Option<usize>]) -> Homes {
 fn grad_homes(steps: &[Step], extents: &[Extent], in_place: &[bool], outputs: Outputs) -> Homes {
     let mut group: Vec<Slot> = (0..extents.len()).collect();
     for (step, in_place) in steps.iter().zip(in_place) {
-        if matches!(step, Step::Copy { .. }) || *in_place {
-            let (x, y) = step.slots();
+        let (x, y) = step.slots();
+        if *in_place {
             join(&mut group, x, y);
+        }
+        if let Step::Conv { base: Some(base), .. } = *step {
+            join(&mut group, base, y);
         }
     }
     let mut lives = vec![None; extents.len()];

@@ -1,12 +1,11 @@
 //! The walk over a plan on a backend: forward, and back for gradients.
 
 use super::Arch;
-use super::arch::Matmul;
-use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, conv_shape};
+use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, conv_shape, matmul_shape};
 use crate::base::{Error, Result};
 use crate::compute::{
-    At, AtMut, ConvShape, HeadGrads, Heads, LossShape, LossWeights, Losses, Mask, NormGrad, NormParams, NormShape, NormSource,
-    Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked,
+    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Losses, Mask, NormAct, NormGrad, NormParams,
+    NormShape, NormSource, Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked, Weights,
 };
 
 /// Where the norms of a forward walk take mean and variance from.
@@ -32,8 +31,9 @@ pub(crate) struct Walk<O: Ops> {
     mask: O::Buf,
     counts: O::Buf,
     saved: O::Buf,
-    /// The remade tensor that lies in the shared buffer.
-    held: Option<Slot>,
+    /// Weights of each convolution and matrix in the backend's form, for arrays of one side.
+    prepared: Vec<Option<O::Prepared>>,
+    prepared_len: usize,
     /// Whether a gradient was written on this way back.
     fresh: Vec<bool>,
 }
@@ -41,6 +41,37 @@ pub(crate) struct Walk<O: Ops> {
 /// The buffer of a tensor.
 fn of<'a, B>(bufs: &'a [B], homes: &Homes, slot: Slot) -> &'a B {
     &bufs[homes.home[slot].expect("the plan gives every tensor that is used a buffer")]
+}
+
+/// The buffers of values that a step reads: all, or all but the one that it writes.
+struct Readable<'a, B> {
+    plan: &'a Plan,
+    before: &'a [B],
+    after: &'a [B],
+    saved: &'a B,
+    mask: Mask<'a, B>,
+}
+
+impl<'a, B> Readable<'a, B> {
+    /// The buffer of a tensor.
+    fn of(&self, slot: Slot) -> &'a B {
+        let home = self.plan.values.home[slot].expect("the plan gives every tensor that is used a buffer");
+        match self.before.get(home) {
+            Some(buf) => buf,
+            None => &self.after[home - self.before.len() - 1],
+        }
+    }
+
+    /// A tensor as an operation reads it.
+    fn input(&self, slot: Slot) -> Input<'a, B> {
+        match self.plan.read_through[slot].map(|step| self.plan.steps[step]) {
+            Some(Step::NormAct { norm, saved_at, x, .. }) => {
+                let norm = NormAct { saved: At { buf: self.saved, at: saved_at }, act: norm.act, mask: self.mask };
+                Input { x: self.of(x), norm: Some(norm) }
+            }
+            _ => Input { x: self.of(slot), norm: None },
+        }
+    }
 }
 
 /// The buffers of different tensors, to be changed.
@@ -65,7 +96,8 @@ impl<O: Ops> Walk<O> {
             mask: ops.alloc(n_max * len_max * len_max)?,
             counts: ops.alloc(n_max)?,
             saved: ops.alloc(plan.saved_len)?,
-            held: None,
+            prepared: Vec::new(),
+            prepared_len: 0,
             fresh: vec![false; plan.extents.len()],
             score_c: arch.score_c(),
             plan,
@@ -100,11 +132,27 @@ impl<O: Ops> Walk<O> {
         }
     }
 
+    /// Prepares all weights for walks over arrays of `len * len`, unless they are. They must not change from then on.
+    pub fn prepare(&mut self, ops: &O, params: &O::Buf, len: usize) -> Result<()> {
+        if self.prepared_len == len {
+            return Ok(());
+        }
+        self.prepared.clear();
+        self.prepared_len = 0;
+        for step in &self.plan.steps {
+            let prepared = match step.weights(len) {
+                Some((shape, at)) => Some(ops.prepare(shape, At { buf: params, at })?),
+                None => None,
+            };
+            self.prepared.push(prepared);
+        }
+        self.prepared_len = len;
+        Ok(())
+    }
+
     /// All steps on the loaded batch.
     pub fn forward(&mut self, ops: &O, params: &O::Buf, mut norms: Norms<'_, O::Buf>) {
-        self.held = None;
         for i in 0..self.plan.steps.len() {
-            self.make_ready(ops, self.plan.steps[i].slots().0);
             self.norm_stats(ops, i, params, &mut norms);
             self.run(ops, i, params);
         }
@@ -116,19 +164,6 @@ impl<O: Ops> Walk<O> {
 
     fn rows(&self, slot: Slot) -> RowsShape {
         RowsShape { rows: self.n, c: self.plan.extents[slot].c() }
-    }
-
-    fn matrix(&self, m: &Matmul) -> ConvShape {
-        ConvShape { n: self.n, len: 1, kernel_y: 1, kernel_x: 1, c_in: m.c_in, c_out: m.c_out }
-    }
-
-    /// Makes an activated tensor again if another one has taken its buffer.
-    fn make_ready(&mut self, ops: &O, slot: Slot) {
-        if let Some(step) = self.plan.remade_by[slot]
-            && self.held != Some(slot)
-        {
-            self.norm_act(ops, step);
-        }
     }
 
     fn norm_stats(&mut self, ops: &O, step: usize, params: &O::Buf, norms: &mut Norms<'_, O::Buf>) {
@@ -150,46 +185,42 @@ impl<O: Ops> Walk<O> {
         ops.norm_stats(shape, source, learned, x, mask, AtMut { buf: &mut self.saved, at: saved_at });
     }
 
-    fn norm_act(&mut self, ops: &O, step: usize) {
-        let Step::NormAct { norm, saved_at, x, y } = self.plan.steps[step] else { return };
-        let shape = self.points(x);
-        if self.plan.remade_by[y].is_some() {
-            self.held = Some(y);
-        }
-        let [x, y] = several(&mut self.values, &self.plan.values, [x, y]);
-        let mask = Mask { mask: &self.mask, counts: &self.counts };
-        ops.norm_act(shape, norm.act, x, At { buf: &self.saved, at: saved_at }, mask, y);
-    }
-
     fn run(&mut self, ops: &O, step: usize, params: &O::Buf) {
+        let Walk { plan, values, mask, counts, saved, prepared, prepared_len, n, len, .. } = self;
+        let (n, len) = (*n, *len);
         let step_idx = step;
-        let step = self.plan.steps[step];
+        let step = plan.steps[step];
         let (x, y) = step.slots();
-        let (points_x, points_y, rows_x) = (self.points(x), self.points(y), self.rows(x));
-        let (n, len) = self.batch();
-        let homes = &self.plan.values;
+        let points = |slot: Slot| PointsShape { n, len, c: plan.extents[slot].c() };
         if let Step::NormAct { .. } = step {
-            return self.norm_act(ops, step_idx);
-        }
-        if let Step::Copy { .. } = step
-            && homes.home[x] == homes.home[y]
-        {
             return;
         }
-        let matrix = |m: &Matmul| ConvShape { n, len: 1, kernel_y: 1, kernel_x: 1, c_in: m.c_in, c_out: m.c_out };
-        let [x, y] = several(&mut self.values, homes, [x, y]);
-        let mask = Mask { mask: &self.mask, counts: &self.counts };
+        let home = plan.values.home[y].expect("the plan gives every tensor that is written a buffer");
+        let (before, rest) = values.split_at_mut(home);
+        let (y_buf, after) = rest.split_first_mut().expect("a buffer for every home");
+        let mask = Mask { mask, counts };
+        let readable = Readable { plan, before, after, saved, mask };
+        let read = readable.input(x);
+        let weights = |at: usize| match prepared.get(step_idx) {
+            Some(Some(prepared)) if *prepared_len == len => Weights::Prepared(prepared),
+            _ => Weights::Plain(At { buf: params, at }),
+        };
         match step {
-            Step::Conv { conv, store, .. } => {
-                ops.conv(conv_shape(&conv, n, len), store, x, At { buf: params, at: conv.at }, y);
+            Step::Conv { conv, base, .. } => {
+                let base = match base {
+                    None => Base::Zero,
+                    Some(base) if plan.values.home[base] == Some(home) => Base::Own,
+                    Some(base) => Base::Of(readable.of(base)),
+                };
+                ops.conv(conv_shape(&conv, n, len), base, read, weights(conv.at), y_buf);
             }
-            Step::Matmul { matmul, .. } => {
-                ops.conv(matrix(&matmul), Store::Write, x, At { buf: params, at: matmul.at }, y);
+            Step::Matmul { matmul, .. } => ops.conv(matmul_shape(&matmul, n), Base::Zero, read, weights(matmul.at), y_buf),
+            Step::Pool { kind, .. } => ops.pool(points(x), kind, read, mask, y_buf),
+            Step::BiasAct { bias, .. } => {
+                let shape = RowsShape { rows: n, c: bias.c };
+                ops.bias_act(shape, bias.act, read.x, At { buf: params, at: bias.at }, y_buf);
             }
-            Step::Pool { kind, .. } => ops.pool(points_x, kind, x, mask, y),
-            Step::BiasAct { bias, .. } => ops.bias_act(rows_x, bias.act, x, At { buf: params, at: bias.at }, y),
-            Step::Broadcast { .. } => ops.broadcast(points_y, x, y),
-            Step::Copy { .. } => ops.copy(points_x.elements(), x, y),
+            Step::Broadcast { .. } => ops.broadcast(points(y), read.x, y_buf),
             Step::NormAct { .. } => {}
         }
     }
@@ -241,7 +272,6 @@ impl<O: Ops> Walk<O> {
             self.fresh[slot] = true;
         }
         for i in (0..self.plan.steps.len()).rev() {
-            self.make_ready(ops, self.plan.steps[i].slots().0);
             self.run_back(ops, i, params, grads);
         }
         losses
@@ -259,8 +289,16 @@ impl<O: Ops> Walk<O> {
         debug_assert!(self.fresh[y], "the gradient of an output is complete before its step");
         let (n, len) = self.batch();
         match step {
-            Step::Conv { conv, .. } => self.conv_back(ops, conv_shape(&conv, n, len), conv.at, (x, y), params, grads),
-            Step::Matmul { matmul, .. } => self.conv_back(ops, self.matrix(&matmul), matmul.at, (x, y), params, grads),
+            Step::Conv { conv, base, .. } => {
+                self.conv_back(ops, conv_shape(&conv, n, len), conv.at, (x, y), params, grads);
+                if let Some(base) = base {
+                    // both gradients share one buffer
+                    self.fresh[base] = true;
+                }
+            }
+            Step::Matmul { matmul, .. } => {
+                self.conv_back(ops, matmul_shape(&matmul, n), matmul.at, (x, y), params, grads);
+            }
             Step::NormAct { norm, saved_at, .. } => {
                 let shape = self.points(x);
                 let store = self.store(x);
@@ -287,8 +325,10 @@ impl<O: Ops> Walk<O> {
             Step::Pool { kind, .. } => {
                 let (shape, store) = (self.points(x), self.store(x));
                 let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);
-                let x = of(&self.values, &self.plan.values, x);
-                ops.pool_grad(shape, kind, store, x, Mask { mask: &self.mask, counts: &self.counts }, dy, dx);
+                let mask = Mask { mask: &self.mask, counts: &self.counts };
+                let readable = Readable { plan: &self.plan, before: &self.values, after: &[], saved: &self.saved, mask };
+                let read = readable.input(x);
+                ops.pool_grad(shape, kind, store, read, mask, dy, dx);
             }
             Step::BiasAct { bias, .. } => {
                 let (shape, _) = (self.rows(x), self.store(x));
@@ -302,15 +342,15 @@ impl<O: Ops> Walk<O> {
                 let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);
                 ops.broadcast_grad(shape, dy, dx);
             }
-            // both gradients share one buffer
-            Step::Copy { .. } => self.fresh[x] = true,
         }
     }
 
     fn conv_back(&mut self, ops: &O, shape: ConvShape, at: usize, (x, y): (Slot, Slot), params: &O::Buf, grads: &mut O::Buf) {
-        let value = of(&self.values, &self.plan.values, x);
+        let mask = Mask { mask: &self.mask, counts: &self.counts };
+        let readable = Readable { plan: &self.plan, before: &self.values, after: &[], saved: &self.saved, mask };
+        let read = readable.input(x);
         let dy = of(&self.grads, &self.plan.grads, y);
-        ops.conv_grad_weights(shape, value, dy, AtMut { buf: grads, at });
+        ops.conv_grad_weights(shape, read, dy, AtMut { buf: grads, at });
         if x != PLANES && x != GLOBALS {
             let store = self.store(x);
             let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);

@@ -2,10 +2,12 @@
 
 use super::frame::{self, Frame, View};
 use super::gemm::{Product, pack, panels};
+use super::output::Base;
 use super::simd::{Isa, Kernel, Simd};
-use super::team::{Chunks, ChunksMut, lock};
+use super::team::{ChunksMut, lock};
 use super::winograd::{self, Grid};
 use super::{CpuOps, Scratch};
+use crate::base::Result;
 use crate::compute::{ConvShape, Store};
 
 /// Rows of a 1x1 product an item.
@@ -45,7 +47,7 @@ fn padded(isa: Isa, c: usize) -> usize {
 }
 
 /// Elements of the prepared weights.
-fn weights_len(isa: Isa, shape: ConvShape) -> usize {
+pub(super) fn weights_len(isa: Isa, shape: ConvShape) -> usize {
     match way(shape) {
         Way::Pointwise => shape.c_in * padded(isa, shape.c_out),
         Way::Winograd(grid) => winograd::forward::weights_len(isa, grid, shape),
@@ -91,40 +93,66 @@ pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
         }
     };
     let weights = weights_len(isa, shape).max(weights_len(isa, back)) + shape.weights();
-    4 * (threads * each + shared + weights)
+    let norms = super::norm::partials_len(shape.cells(), shape.c_in.max(shape.c_out));
+    4 * (threads * each + shared + weights + norms)
 }
 
-/// `y (+)= conv(view, weights)`.
-pub(super) fn forward(ops: &CpuOps, shape: ConvShape, store: Store, view: View<'_>, weights: &[f32], y: &mut [f32]) {
+/// Weights in the form that the products want.
+pub struct Prepared {
+    /// Of no boards.
+    shape: ConvShape,
+    weights: Scratch,
+}
+
+impl Prepared {
+    pub(super) fn new(ops: &CpuOps, shape: ConvShape, weights: &[f32]) -> Result<Prepared> {
+        let len = weights_len(ops.isa, shape);
+        let mut prepared = Prepared { shape: ConvShape { n: 0, ..shape }, weights: Scratch::with_len(len)? };
+        prepare(ops, shape, weights, prepared.weights.first(len));
+        Ok(prepared)
+    }
+
+    /// [`forward`] with these weights.
+    pub(super) fn forward(&self, ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, y: &mut [f32]) {
+        assert_eq!(ConvShape { n: 0, ..shape }, self.shape, "weights were prepared for another shape");
+        forward_prepared(ops, shape, base, view, self.weights.all(), y);
+    }
+}
+
+/// `y = base + conv(view, weights)`.
+pub(super) fn forward(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, weights: &[f32], y: &mut [f32]) {
     let mut held = lock(&ops.weights);
     let prepared = held.first(weights_len(ops.isa, shape));
     prepare(ops, shape, weights, prepared);
-    forward_prepared(ops, shape, store, view, prepared, y);
+    forward_prepared(ops, shape, base, view, prepared, y);
 }
 
 /// [`forward`] with weights by [`prepare`].
-fn forward_prepared(ops: &CpuOps, shape: ConvShape, store: Store, view: View<'_>, weights: &[f32], y: &mut [f32]) {
+fn forward_prepared(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, weights: &[f32], y: &mut [f32]) {
     let isa = ops.isa;
     let y = &mut y[..shape.cells() * shape.c_out];
     match way(shape) {
-        Way::Winograd(grid) => winograd::forward::forward(&ops.team, isa, grid, shape, store, view, weights, y),
+        Way::Winograd(grid) => winograd::forward::forward(&ops.team, isa, grid, shape, base, view, weights, y),
         Way::Pointwise => {
-            let x = Chunks(&view.x[..shape.cells() * shape.c_in], ROWS * shape.c_in);
             let rows = ChunksMut::new(y, ROWS * shape.c_out);
-            ops.team.each((rows, x), each_pointwise(isa, shape), |(y, x), _| isa.run(Rows { isa, shape, store, x, weights, y }));
+            ops.team.each((rows, 0..usize::MAX), each_pointwise(isa, shape), |(y, chunk), scratch| {
+                base.lay(chunk * ROWS * shape.c_out, y);
+                isa.run(Rows { isa, shape, store: base.store(), view, cell: chunk * ROWS, weights, scratch, y });
+            });
         }
         Way::Direct => {
             let frame = frame_of(isa, shape, shape.c_in);
             let images = ChunksMut::new(y, shape.len * shape.len * shape.c_out);
             ops.team.each((images, 0..shape.n), frame.elements(), |(y, image), framed| {
-                isa.run(Image { isa, shape, frame, store, view, image, weights, framed, y });
+                base.lay(image * shape.len * shape.len * shape.c_out, y);
+                isa.run(Image { isa, shape, frame, store: base.store(), view, image, weights, framed, y });
             });
         }
     }
 }
 
 /// `dx (+)=` the convolution of `dy` with the kernel turned by half a circle and its channels exchanged.
-pub(super) fn grad_input(ops: &CpuOps, shape: ConvShape, store: Store, weights: &[f32], dy: View<'_>, dx: &mut [f32]) {
+pub(super) fn grad_input(ops: &CpuOps, shape: ConvShape, base: Base<'_>, weights: &[f32], dy: View<'_>, dx: &mut [f32]) {
     let back = ConvShape { c_in: shape.c_out, c_out: shape.c_in, ..shape };
     let taps = shape.kernel_y * shape.kernel_x;
     let mut held = lock(&ops.turned);
@@ -134,7 +162,7 @@ pub(super) fn grad_input(ops: &CpuOps, shape: ConvShape, store: Store, weights: 
     ops.team.each((ChunksMut::new(turned, matrix), 0..taps), 0, |(to, tap), _| {
         transpose(&weights[(taps - 1 - tap) * matrix..][..matrix], shape.c_out, to, shape.c_in);
     });
-    forward(ops, back, store, dy, turned, dx);
+    forward(ops, back, base, dy, turned, dx);
 }
 
 /// `from` `[rows, columns]` to `to` `[columns, rows]`, in squares that fit into the first-level cache.
@@ -166,7 +194,7 @@ pub(super) fn grad_weights(ops: &CpuOps, shape: ConvShape, view: View<'_>, dy: V
 
 /// Scratch of a thread for 1x1 convolutions: a chunk of both tensors in whole vectors.
 fn each_pointwise(isa: Isa, shape: ConvShape) -> usize {
-    CELLS * (padded(isa, shape.c_in) + padded(isa, shape.c_out))
+    ROWS.max(CELLS) * (padded(isa, shape.c_in) + padded(isa, shape.c_out))
 }
 
 /// Some rows of a 1x1 convolution.
@@ -174,17 +202,21 @@ struct Rows<'a> {
     isa: Isa,
     shape: ConvShape,
     store: Store,
-    x: &'a [f32],
+    view: View<'a>,
+    /// The first cell.
+    cell: usize,
     weights: &'a [f32],
+    scratch: &'a mut [f32],
     y: &'a mut [f32],
 }
 
 impl Kernel for Rows<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Rows { isa, shape: ConvShape { c_in, c_out, .. }, store, x, weights, y } = self;
+        let Rows { isa, shape: ConvShape { c_in, c_out, .. }, store, view, cell, weights, scratch, y } = self;
         let m = y.len() / c_out;
-        assert!(x.len() >= m * c_in);
+        let (x, a_row) = frame::rows(s, view, c_in, cell..cell + m, scratch);
+        assert!(x.len() >= m * a_row);
         for panel in panels(isa, c_out) {
             let (column, columns) = (panel.at * S::WIDTH, panel.vectors * S::WIDTH);
             let product = Product {
@@ -193,7 +225,7 @@ impl Kernel for Rows<'_> {
                 vectors: panel.vectors,
                 columns: columns.min(c_out - column),
                 a: x.as_ptr(),
-                a_row: c_in,
+                a_row,
                 a_k: 1,
                 b: weights[column * c_in..][..columns * c_in].as_ptr(),
                 b_row: columns,
@@ -225,6 +257,7 @@ impl Kernel for Image<'_> {
     fn run<S: Simd>(self, s: S) {
         let Image { isa, shape, frame, store, view, image, weights, framed, y } = self;
         let ConvShape { len, kernel_y, kernel_x, c_out, .. } = shape;
+        frame::clear_border(frame, framed);
         frame::fill(s, frame, view, image, framed);
         assert!(framed.len() >= frame.elements() && y.len() >= len * len * c_out);
         let (k, row) = (kernel_x * frame.stride, frame.columns * frame.stride);
@@ -268,7 +301,7 @@ fn grad_pointwise(ops: &CpuOps, shape: ConvShape, view: View<'_>, dy: View<'_>, 
     let (isa, ConvShape { c_in, c_out, .. }) = (ops.isa, shape);
     let stride = padded(isa, c_out);
     let (_, cells) = groups(shape);
-    let (x, dy) = (&view.x[..shape.cells() * c_in], &dy.x[..shape.cells() * c_out]);
+    let dy = &dy.x[..shape.cells() * c_out];
     let partials = shared.first(partials_len(isa, shape));
     let parts = (ChunksMut::new(partials, c_in * stride), 0..usize::MAX);
     ops.team.each(parts, each_pointwise(isa, shape), |(sums, group), scratch| {
@@ -279,8 +312,8 @@ fn grad_pointwise(ops: &CpuOps, shape: ConvShape, view: View<'_>, dy: View<'_>, 
         for at in (first..end).step_by(CELLS) {
             let to = (at + CELLS).min(end);
             let store = if at == first { Store::Write } else { Store::Add };
-            let (x, dy) = (&x[at * c_in..to * c_in], &dy[at * c_out..to * c_out]);
-            isa.run(Group { isa, shape, store, x, dy, scratch, sums });
+            let dy = &dy[at * c_out..to * c_out];
+            isa.run(Group { isa, shape, store, view, cell: at, dy, scratch, sums });
         }
     });
     for partial in partials.chunks_exact(c_in * stride) {
@@ -295,7 +328,9 @@ struct Group<'a> {
     isa: Isa,
     shape: ConvShape,
     store: Store,
-    x: &'a [f32],
+    view: View<'a>,
+    /// The first cell.
+    cell: usize,
     dy: &'a [f32],
     scratch: &'a mut [f32],
     sums: &'a mut [f32],
@@ -304,14 +339,15 @@ struct Group<'a> {
 impl Kernel for Group<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Group { isa, shape: ConvShape { c_in, c_out, .. }, store, x, dy, scratch, sums } = self;
+        let Group { isa, shape: ConvShape { c_in, c_out, .. }, store, view, cell, dy, scratch, sums } = self;
         let (k, stride) = (dy.len() / c_out, padded(isa, c_out));
-        let whole = &mut scratch[..k * stride];
+        let (whole, scratch) = scratch.split_at_mut(k * stride);
+        let (x, a_k) = frame::rows(s, view, c_in, cell..cell + k, scratch);
         for (to, from) in whole.chunks_exact_mut(stride).zip(dy.chunks_exact(c_out)) {
             to[..c_out].copy_from_slice(from);
             to[c_out..].fill(0.0);
         }
-        assert!(x.len() >= k * c_in && sums.len() >= c_in * stride);
+        assert!(x.len() >= k * a_k && sums.len() >= c_in * stride);
         for panel in panels(isa, c_out) {
             let column = panel.at * S::WIDTH;
             let product = Product {
@@ -321,7 +357,7 @@ impl Kernel for Group<'_> {
                 columns: panel.vectors * S::WIDTH,
                 a: x.as_ptr(),
                 a_row: 1,
-                a_k: c_in,
+                a_k,
                 b: whole[column..].as_ptr(),
                 b_row: stride,
                 c: sums[column..].as_mut_ptr(),
@@ -382,6 +418,7 @@ struct Fill<'a> {
 impl Kernel for Fill<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        frame::clear_border(self.frame, self.to);
         frame::fill(s, self.frame, self.view, self.image, self.to);
     }
 }

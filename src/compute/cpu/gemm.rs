@@ -27,11 +27,6 @@ pub(super) fn panels(isa: Isa, n: usize) -> impl Iterator<Item = Panel> + Clone 
     })
 }
 
-/// Number of panels of `n` columns.
-pub(super) fn panel_count(isa: Isa, n: usize) -> usize {
-    n.div_ceil(isa.width()).div_ceil(isa.panel_vectors())
-}
-
 /// One panel of a product. `A[i, l]` is at `a + i * a_row + l * a_k`, `B[l, j]` at `b + l * b_row + j`,
 /// `C[i, j]` at `c + i * c_row + j`.
 #[derive(Clone, Copy)]
@@ -127,6 +122,8 @@ unsafe fn by_height<S: Simd, const NV: usize, const COLUMNS: bool>(s: S, p: Prod
 }
 
 /// MR rows and NV vectors of sums in registers.
+// Plain loops over indices: the closures of iterators would not be compiled for the instruction set.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const COLUMNS: bool>(s: S, p: Product) {
     let last = p.columns - (NV - 1) * S::WIDTH;
@@ -135,31 +132,34 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const COLUMNS: bool>(s
     unsafe {
         let mut sums = [[s.splat(0.0); NV]; MR];
         if p.store == Store::Add {
-            for (i, row) in sums.iter_mut().enumerate() {
+            for i in 0..MR {
                 let c = p.c.add(i * p.c_row).cast_const();
-                for (j, sum) in row.iter_mut().enumerate() {
+                for j in 0..NV {
                     let c = c.add(j * S::WIDTH);
-                    *sum = if j + 1 == NV && last < S::WIDTH { s.load_first(c, last) } else { s.load(c) };
+                    sums[i][j] = if j + 1 == NV && last < S::WIDTH { s.load_first(c, last) } else { s.load(c) };
                 }
             }
         }
         let (mut a, mut b) = (p.a, p.b);
         for _ in 0..p.k {
-            let b_row: [S::V; NV] = std::array::from_fn(|j| s.load(b.add(j * S::WIDTH)));
-            for (i, row) in sums.iter_mut().enumerate() {
+            let mut b_row = [s.splat(0.0); NV];
+            for j in 0..NV {
+                b_row[j] = s.load(b.add(j * S::WIDTH));
+            }
+            for i in 0..MR {
                 let a = s.splat(*a.add(i * a_row));
-                for (sum, b) in row.iter_mut().zip(b_row) {
-                    *sum = s.fma(a, b, *sum);
+                for j in 0..NV {
+                    sums[i][j] = s.fma(a, b_row[j], sums[i][j]);
                 }
             }
             a = a.add(p.a_k);
             b = b.add(p.b_row);
         }
-        for (i, row) in sums.iter().enumerate() {
+        for i in 0..MR {
             let c = p.c.add(i * p.c_row);
-            for (j, sum) in row.iter().enumerate() {
+            for j in 0..NV {
                 let c = c.add(j * S::WIDTH);
-                if j + 1 == NV && last < S::WIDTH { s.store_first(c, last, *sum) } else { s.store(c, *sum) }
+                if j + 1 == NV && last < S::WIDTH { s.store_first(c, last, sums[i][j]) } else { s.store(c, sums[i][j]) }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The CPU backend: f32, channel fastest, kernels for the instruction set at hand, a team of threads.
 //!
-//! Work is cut into chunks by the shape alone, and partial sums are added in the order of the chunks, so results are
-//! the same bytes for any number of threads. Scratch memory belongs to the backend and grows only until the
-//! largest shape was seen; the GEMM library and the thread pool keep buffers of their own.
+//! Work is cut by the shape alone or so that each sum keeps its order, so results are the same bytes for any number of
+//! threads, on processors with the same instruction set. Scratch memory belongs to the backend and grows only until the
+//! largest shape was seen.
 
 mod activation;
 mod ceiling;
@@ -12,6 +12,7 @@ mod gemm;
 mod loss;
 mod norm;
 mod optimiser;
+mod output;
 mod pool;
 mod simd;
 mod team;
@@ -22,12 +23,16 @@ mod winograd;
 
 use super::*;
 use crate::base::Error;
+use frame::{Before, View};
 use simd::Isa;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use team::Team;
 
 /// Cells a chunk of an elementwise or reducing pass: long enough to hide the hand-over, short enough to balance.
 const CHUNK_CELLS: usize = 512;
+/// Elements a thread that walk together when playing: tensors of them, and what lies between the stages of a convolution,
+/// stay in the caches.
+const TOGETHER_ELEMENTS: usize = 1 << 17;
 /// Most threads a backend has: more than any board or desktop this is built for.
 const THREADS_MAX: usize = 256;
 
@@ -68,6 +73,11 @@ impl CpuOps {
         })
     }
 
+    /// The instruction set that the kernels use: `AVX-512`, `AVX2`, `NEON` or `portable`.
+    pub fn instruction_set(&self) -> &'static str {
+        self.isa.name()
+    }
+
     /// Threads that compute.
     pub fn threads(&self) -> usize {
         self.team.threads()
@@ -103,6 +113,21 @@ struct Line([f32; 16]);
 struct Scratch(Vec<Line>);
 
 impl Scratch {
+    /// Of a length that is known from the start.
+    fn with_len(len: usize) -> Result<Scratch> {
+        let mut scratch = Scratch::default();
+        let lines = len.div_ceil(16);
+        scratch.0.try_reserve_exact(lines).map_err(|e| Error::new(format!("allocating {} bytes", 4 * len), e))?;
+        scratch.first(len);
+        Ok(scratch)
+    }
+
+    /// All elements.
+    fn all(&self) -> &[f32] {
+        // SAFETY: a line is sixteen numbers without gaps.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), 16 * self.0.len()) }
+    }
+
     /// The first `len` elements.
     fn first(&mut self, len: usize) -> &mut [f32] {
         let lines = len.div_ceil(16);
@@ -137,12 +162,22 @@ fn part_mut(at: AtMut<'_, CpuBuf>, len: usize) -> &mut [f32] {
     &mut at.buf[at.at..at.at + len]
 }
 
-fn plain(x: &[f32]) -> frame::View<'_> {
-    frame::View { x, before: None }
+fn plain(x: &[f32]) -> View<'_> {
+    View { x, before: None }
+}
+
+/// Points of `c` channels as an operation reads them.
+fn view(input: Input<'_, CpuBuf>, c: usize) -> View<'_> {
+    let before = input.norm.map(|NormAct { saved, act, mask }| {
+        let saved = part(saved, NORM_SAVED * c);
+        Before { scale: &saved[2 * c..3 * c], shift: &saved[3 * c..], act, mask: mask.mask }
+    });
+    View { x: input.x, before }
 }
 
 impl Ops for CpuOps {
     type Buf = CpuBuf;
+    type Prepared = conv::Prepared;
 
     fn describe(&self) -> String {
         format!("CPU (threads: {})", self.threads())
@@ -179,16 +214,45 @@ impl Ops for CpuOps {
         unpack::unpack(self, rows, to)
     }
 
-    fn conv(&self, shape: ConvShape, store: Store, x: &CpuBuf, weights: At<'_, CpuBuf>, y: &mut CpuBuf) {
-        conv::forward(self, shape, store, plain(x), part(weights, shape.weights()), y);
+    fn prepare(&self, shape: ConvShape, weights: At<'_, CpuBuf>) -> Result<conv::Prepared> {
+        conv::Prepared::new(self, shape, part(weights, shape.weights()))
+    }
+
+    fn prepared_bytes(&self, shape: ConvShape) -> usize {
+        4 * conv::weights_len(self.isa, shape)
+    }
+
+    fn together(&self, n: usize, elements: usize) -> usize {
+        let threads = self.threads();
+        (TOGETHER_ELEMENTS / elements.max(1)).max(1).saturating_mul(threads).min(n)
+    }
+
+    fn conv(
+        &self,
+        shape: ConvShape,
+        base: Base<'_, CpuBuf>,
+        input: Input<'_, CpuBuf>,
+        weights: Weights<'_, CpuBuf, conv::Prepared>,
+        y: &mut CpuBuf,
+    ) {
+        let view = view(input, shape.c_in);
+        let base = match base {
+            Base::Zero => output::Base::Zero,
+            Base::Own => output::Base::Own,
+            Base::Of(buf) => output::Base::Of(buf),
+        };
+        match weights {
+            Weights::Plain(at) => conv::forward(self, shape, base, view, part(at, shape.weights()), y),
+            Weights::Prepared(prepared) => prepared.forward(self, shape, base, view, y),
+        }
     }
 
     fn conv_grad_input(&self, shape: ConvShape, store: Store, weights: At<'_, CpuBuf>, dy: &CpuBuf, dx: &mut CpuBuf) {
-        conv::grad_input(self, shape, store, part(weights, shape.weights()), plain(dy), dx);
+        conv::grad_input(self, shape, store.into(), part(weights, shape.weights()), plain(dy), dx);
     }
 
-    fn conv_grad_weights(&self, shape: ConvShape, x: &CpuBuf, dy: &CpuBuf, dweights: AtMut<'_, CpuBuf>) {
-        conv::grad_weights(self, shape, plain(x), plain(dy), part_mut(dweights, shape.weights()));
+    fn conv_grad_weights(&self, shape: ConvShape, input: Input<'_, CpuBuf>, dy: &CpuBuf, dweights: AtMut<'_, CpuBuf>) {
+        conv::grad_weights(self, shape, view(input, shape.c_in), plain(dy), part_mut(dweights, shape.weights()));
     }
 
     fn norm_stats(
@@ -203,24 +267,12 @@ impl Ops for CpuOps {
         norm::stats(self, shape, source, params, x, mask, saved);
     }
 
-    fn norm_act(
-        &self,
-        shape: PointsShape,
-        act: Activation,
-        x: &CpuBuf,
-        saved: At<'_, CpuBuf>,
-        mask: Mask<'_, CpuBuf>,
-        y: &mut CpuBuf,
-    ) {
-        norm::act(self, shape, act, x, part(saved, NORM_SAVED * shape.c), mask.mask, y);
-    }
-
     fn norm_act_grad(&self, shape: PointsShape, act: Activation, args: NormGrad<'_, CpuBuf>) {
         norm::act_grad(self, shape, act, args);
     }
 
-    fn pool(&self, shape: PointsShape, kind: PoolKind, x: &CpuBuf, mask: Mask<'_, CpuBuf>, y: &mut CpuBuf) {
-        pool::forward(self, shape, kind, x, mask, y);
+    fn pool(&self, shape: PointsShape, kind: PoolKind, input: Input<'_, CpuBuf>, mask: Mask<'_, CpuBuf>, y: &mut CpuBuf) {
+        pool::forward(self, shape, kind, view(input, shape.c), mask, y);
     }
 
     fn pool_grad(
@@ -228,12 +280,12 @@ impl Ops for CpuOps {
         shape: PointsShape,
         kind: PoolKind,
         store: Store,
-        x: &CpuBuf,
+        input: Input<'_, CpuBuf>,
         mask: Mask<'_, CpuBuf>,
         dy: &CpuBuf,
         dx: &mut CpuBuf,
     ) {
-        pool::grad(self, shape, kind, store, x, mask, dy, dx);
+        pool::grad(self, shape, kind, store, view(input, shape.c), mask, dy, dx);
     }
 
     fn bias_act(&self, shape: RowsShape, act: Activation, x: &CpuBuf, bias: At<'_, CpuBuf>, y: &mut CpuBuf) {

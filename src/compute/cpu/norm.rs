@@ -1,6 +1,7 @@
-//! Batch norm over the on-board points, fused with activation and mask.
+//! Batch norm over the on-board points, and the way back through norm and activation.
 
-use super::activation::{Function, with_activation};
+use super::activation::{Function, Identity, Mish, Relu, Silu};
+use super::simd::{Kernel, Simd};
 use super::team::{Chunks, ChunksMut};
 use super::{CHUNK_CELLS, CpuBuf, CpuOps, grown, lock, part, part_mut};
 use crate::compute::{Activation, AtMut, Mask, NORM_SAVED, NormGrad, NormParams, NormShape, NormSource, PointsShape};
@@ -46,6 +47,11 @@ pub(super) fn stats(
     }
 }
 
+/// Elements of partial sums for so many cells and channels.
+pub(super) fn partials_len(cells: usize, c: usize) -> usize {
+    (cells.div_ceil(CHUNK_CELLS) + 1) * (2 * c + 1)
+}
+
 /// Mean and (biased) variance of each channel; returns the number of points.
 /// Each chunk gives its own mean and squared deviations; they are merged in order (Chan et al. 1979).
 fn batch_moments(
@@ -64,7 +70,7 @@ fn batch_moments(
     let mut held = lock(&ops.partials);
     let partials = grown(&mut held, n_chunks * width);
     let parts = (ChunksMut::new(partials, width), Chunks(x, CHUNK_CELLS * c), Chunks(cell_mask, CHUNK_CELLS));
-    ops.team.each(parts, 0, |(partial, x, mask), _| chunk_moments(c, x, mask, partial));
+    ops.team.each(parts, 0, |(partial, x, mask), _| ops.isa.run(Moments { c, x, mask, partial }));
     let total: f64 = partials.chunks_exact(width).map(|p| f64::from(p[2 * c])).sum();
     for i in 0..c {
         let (mut n, mut mu, mut m2) = (0.0f64, 0.0f64, 0.0f64);
@@ -84,62 +90,70 @@ fn batch_moments(
     total
 }
 
-/// `partial`: mean `[c]`, squared deviations `[c]`, number of points.
-fn chunk_moments(c: usize, x: &[f32], mask: &[f32], partial: &mut [f32]) {
-    let (mean, rest) = partial.split_at_mut(c);
-    let (m2, count) = rest.split_at_mut(c);
-    mean.fill(0.0);
-    m2.fill(0.0);
-    let on_board = || x.chunks_exact(c).zip(mask).filter(|(_, m)| **m != 0.0).map(|(x, _)| x);
-    count[0] = mask.iter().filter(|m| **m != 0.0).count() as f32;
-    if count[0] == 0.0 {
-        return;
-    }
-    for x in on_board() {
-        mean.iter_mut().zip(x).for_each(|(s, x)| *s += x);
-    }
-    let share = 1.0 / count[0];
-    mean.iter_mut().for_each(|s| *s *= share);
-    for x in on_board() {
-        for ((s, x), mu) in m2.iter_mut().zip(x).zip(&*mean) {
-            let d = x - mu;
-            *s += d * d;
+/// Cells that are walked for one vector of channels after the other: few enough that they stay in the first-level cache.
+const BLOCK_CELLS: usize = 32;
+
+/// Mean and squared deviations of a chunk. `partial`: mean `[c]`, squared deviations `[c]`, number of points.
+struct Moments<'a> {
+    c: usize,
+    x: &'a [f32],
+    mask: &'a [f32],
+    partial: &'a mut [f32],
+}
+
+impl Kernel for Moments<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Moments { c, x, mask, partial } = self;
+        assert!(x.len() >= mask.len() * c && partial.len() == 2 * c + 1);
+        partial.fill(0.0);
+        let count = mask.iter().filter(|m| **m != 0.0).count() as f32;
+        partial[2 * c] = count;
+        if count == 0.0 {
+            return;
         }
-    }
-}
-
-pub(super) fn act(ops: &CpuOps, shape: PointsShape, act: Activation, x: &[f32], saved: &[f32], mask: &[f32], y: &mut [f32]) {
-    with_activation!(act, F => apply::<F>(ops, shape, x, saved, mask, y));
-}
-
-fn apply<F: Function>(ops: &CpuOps, shape: PointsShape, x: &[f32], saved: &[f32], mask: &[f32], y: &mut [f32]) {
-    let c = shape.c;
-    let (scale, shift) = (&saved[2 * c..3 * c], &saved[3 * c..4 * c]);
-    let chunks = (
-        ChunksMut::new(&mut y[..shape.elements()], CHUNK_CELLS * c),
-        Chunks(&x[..shape.elements()], CHUNK_CELLS * c),
-        Chunks(&mask[..shape.cells()], CHUNK_CELLS),
-    );
-    ops.team.each(chunks, 0, |(y, x, mask), _| {
-        for ((y, x), m) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(mask) {
-            if *m == 0.0 {
-                y.fill(0.0);
-                continue;
-            }
-            for (((y, x), s), b) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                *y = F::value(x * s + b);
+        let (mean, m2) = partial[..2 * c].split_at_mut(c);
+        let blocks = || x.chunks(BLOCK_CELLS * c).zip(mask.chunks(BLOCK_CELLS));
+        for (x, mask) in blocks() {
+            for at in (0..c).step_by(S::WIDTH) {
+                let n = (c - at).min(S::WIDTH);
+                // SAFETY: n channels from `at` on are within each cell and each of the sums.
+                unsafe {
+                    let mut sum = s.load_n(mean.as_ptr().add(at), n);
+                    for (cell, on) in mask.iter().enumerate() {
+                        if *on != 0.0 {
+                            sum = s.add(sum, s.load_n(x.as_ptr().add(cell * c + at), n));
+                        }
+                    }
+                    s.store_n(mean.as_mut_ptr().add(at), n, sum);
+                }
             }
         }
-    });
-}
-
-pub(super) fn act_grad(ops: &CpuOps, shape: PointsShape, act: Activation, args: NormGrad<'_, CpuBuf>) {
-    with_activation!(act, F => apply_grad::<F>(ops, shape, args));
+        let share = 1.0 / count;
+        mean.iter_mut().for_each(|s| *s *= share);
+        for (x, mask) in blocks() {
+            for at in (0..c).step_by(S::WIDTH) {
+                let n = (c - at).min(S::WIDTH);
+                // SAFETY: as above.
+                unsafe {
+                    let mean = s.load_n(mean.as_ptr().add(at), n);
+                    let mut sum = s.load_n(m2.as_ptr().add(at), n);
+                    for (cell, on) in mask.iter().enumerate() {
+                        if *on != 0.0 {
+                            let d = s.sub(s.load_n(x.as_ptr().add(cell * c + at), n), mean);
+                            sum = s.fma(d, d, sum);
+                        }
+                    }
+                    s.store_n(m2.as_mut_ptr().add(at), n, sum);
+                }
+            }
+        }
+    }
 }
 
 /// With z = x * scale + shift, dz = dy act'(z) and h = (x - mean) / std over N points:
 /// dbias = sum dz, dscale = sum dz h, dx = scale (dz - dbias / N - h dscale / N).
-fn apply_grad<F: Function>(ops: &CpuOps, shape: PointsShape, args: NormGrad<'_, CpuBuf>) {
+pub(super) fn act_grad(ops: &CpuOps, shape: PointsShape, act: Activation, args: NormGrad<'_, CpuBuf>) {
     let c = shape.c;
     let x = &args.x[..shape.elements()];
     let mask = &args.mask.mask[..shape.cells()];
@@ -155,7 +169,7 @@ fn apply_grad<F: Function>(ops: &CpuOps, shape: PointsShape, args: NormGrad<'_, 
         Chunks(x, CHUNK_CELLS * c),
         Chunks(mask, CHUNK_CELLS),
     );
-    ops.team.each(parts, 0, |(partial, dy, x, mask), _| chunk_sums::<F>(c, x, saved, mask, dy, partial));
+    ops.team.each(parts, 0, |(partial, dy, x, mask), _| ops.isa.run(Sums { c, act, saved, x, mask, dy, partial }));
     for (i, total) in totals.iter_mut().enumerate() {
         *total = partials.chunks_exact(2 * c).map(|p| f64::from(p[i])).sum::<f64>() as f32;
     }
@@ -168,63 +182,128 @@ fn apply_grad<F: Function>(ops: &CpuOps, shape: PointsShape, args: NormGrad<'_, 
     }
     let share = if points > 0.0 { (1.0 / points) as f32 } else { 0.0 };
     totals.iter_mut().for_each(|t| *t *= share);
-    grad_input(ops, shape, (x, mask), saved, totals, dy, args.dx);
-}
-
-/// Turns `dy` into dz and sums it: `partial`: dbias `[c]`, dscale `[c]`.
-fn chunk_sums<F: Function>(c: usize, x: &[f32], saved: &[f32], mask: &[f32], dy: &mut [f32], partial: &mut [f32]) {
-    let (mean, inv_std) = (&saved[..c], &saved[c..2 * c]);
-    let (scale, shift) = (&saved[2 * c..3 * c], &saved[3 * c..4 * c]);
-    partial.fill(0.0);
-    let (dbias, dscale) = partial.split_at_mut(c);
-    for ((dy, x), m) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(mask) {
-        if *m == 0.0 {
-            dy.fill(0.0);
-            continue;
-        }
-        for i in 0..c {
-            let dz = dy[i] * F::slope(x[i] * scale[i] + shift[i]);
-            dy[i] = dz;
-            dbias[i] += dz;
-            dscale[i] += dz * (x[i] - mean[i]) * inv_std[i];
+    let totals = &*totals;
+    let parts = (ChunksMut::new(dy, CHUNK_CELLS * c), Chunks(x, CHUNK_CELLS * c), Chunks(mask, CHUNK_CELLS));
+    match args.dx {
+        None => ops.team.each(parts, 0, |(dz, x, mask), _| ops.isa.run(Back { c, saved, totals, x, mask, dz, dx: None })),
+        Some(dx) => {
+            let dx = ChunksMut::new(&mut dx[..shape.elements()], CHUNK_CELLS * c);
+            ops.team.each((parts, dx), 0, |((dz, x, mask), dx), _| {
+                ops.isa.run(Back { c, saved, totals, x, mask, dz, dx: Some(dx) });
+            });
         }
     }
 }
 
-/// From dz to the gradient of x, added to `dx` or in place. `totals`: dbias / N `[c]`, dscale / N `[c]`.
-fn grad_input(
-    ops: &CpuOps,
-    shape: PointsShape,
-    (x, mask): (&[f32], &[f32]),
-    saved: &[f32],
-    totals: &[f32],
-    dz: &mut [f32],
-    dx: Option<&mut CpuBuf>,
-) {
-    let c = shape.c;
-    let (mean, inv_std, scale) = (&saved[..c], &saved[c..2 * c], &saved[2 * c..3 * c]);
-    let (dbias, dscale) = totals.split_at(c);
-    let inner = |dz: &mut [f32], x: &[f32]| {
-        for i in 0..c {
-            dz[i] = scale[i] * (dz[i] - dbias[i] - (x[i] - mean[i]) * inv_std[i] * dscale[i]);
+/// Turns `dy` of a chunk into dz and sums it. `partial`: dbias `[c]`, dscale `[c]`.
+struct Sums<'a> {
+    c: usize,
+    act: Activation,
+    saved: &'a [f32],
+    x: &'a [f32],
+    mask: &'a [f32],
+    dy: &'a mut [f32],
+    partial: &'a mut [f32],
+}
+
+impl Kernel for Sums<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.act {
+            Activation::Identity => self.add::<S, Identity>(s),
+            Activation::Relu => self.add::<S, Relu>(s),
+            Activation::Mish => self.add::<S, Mish>(s),
+            Activation::Silu => self.add::<S, Silu>(s),
         }
-    };
-    let (dz, x, mask) = (ChunksMut::new(dz, CHUNK_CELLS * c), Chunks(x, CHUNK_CELLS * c), Chunks(mask, CHUNK_CELLS));
-    let on_board = |m: &f32| *m != 0.0;
-    match dx {
-        None => ops.team.each((dz, x, mask), 0, |(dz, x, mask), _| {
-            let cells = dz.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(mask);
-            cells.filter(|(_, m)| on_board(m)).for_each(|((dz, x), _)| inner(dz, x));
-        }),
-        Some(dx) => {
-            let dx = ChunksMut::new(&mut dx[..shape.elements()], CHUNK_CELLS * c);
-            ops.team.each((dz, x, mask, dx), 0, |(dz, x, mask, dx), _| {
-                let cells = dz.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(mask).zip(dx.chunks_exact_mut(c));
-                for (((dz, x), _), dx) in cells.filter(|((_, m), _)| on_board(m)) {
-                    inner(dz, x);
-                    dx.iter_mut().zip(&*dz).for_each(|(sum, d)| *sum += d);
+    }
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn add<S: Simd, F: Function>(self, s: S) {
+        let Sums { c, saved, x, mask, dy, partial, .. } = self;
+        assert!(x.len() >= mask.len() * c && dy.len() >= mask.len() * c && partial.len() == 2 * c && saved.len() >= 4 * c);
+        partial.fill(0.0);
+        for ((x, dy), mask) in x.chunks(BLOCK_CELLS * c).zip(dy.chunks_mut(BLOCK_CELLS * c)).zip(mask.chunks(BLOCK_CELLS)) {
+            for at in (0..c).step_by(S::WIDTH) {
+                let n = (c - at).min(S::WIDTH);
+                // SAFETY: n channels from `at` on are within each cell, the sums and what was saved.
+                unsafe {
+                    let saved = saved.as_ptr().add(at);
+                    let (mean, inv_std) = (s.load_n(saved, n), s.load_n(saved.add(c), n));
+                    let (scale, shift) = (s.load_n(saved.add(2 * c), n), s.load_n(saved.add(3 * c), n));
+                    let sums = partial.as_mut_ptr().add(at);
+                    let (mut dbias, mut dscale) = (s.load_n(sums, n), s.load_n(sums.add(c), n));
+                    for (cell, on) in mask.iter().enumerate() {
+                        let to = dy.as_mut_ptr().add(cell * c + at);
+                        if *on == 0.0 {
+                            s.store_n(to, n, s.splat(0.0));
+                            continue;
+                        }
+                        let x = s.load_n(x.as_ptr().add(cell * c + at), n);
+                        let dz = F::grad(s, s.fma(x, scale, shift), s.load_n(to, n));
+                        s.store_n(to, n, dz);
+                        dbias = s.add(dbias, dz);
+                        dscale = s.fma(s.mul(dz, s.sub(x, mean)), inv_std, dscale);
+                    }
+                    s.store_n(sums, n, dbias);
+                    s.store_n(sums.add(c), n, dscale);
                 }
-            });
+            }
+        }
+    }
+}
+
+/// From dz of a chunk to the gradient of x, added to `dx` or in place. `totals`: dbias / N `[c]`, dscale / N `[c]`.
+struct Back<'a> {
+    c: usize,
+    saved: &'a [f32],
+    totals: &'a [f32],
+    x: &'a [f32],
+    mask: &'a [f32],
+    dz: &'a mut [f32],
+    dx: Option<&'a mut [f32]>,
+}
+
+impl Kernel for Back<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Back { c, saved, totals, x, mask, dz, dx } = self;
+        let len = mask.len() * c;
+        assert!(x.len() >= len && dz.len() >= len && totals.len() == 2 * c && saved.len() >= 4 * c);
+        let (to, add) = match dx {
+            Some(dx) => (&mut dx[..len], true),
+            None => (&mut [][..], false),
+        };
+        let (dz, to) = (dz.as_mut_ptr(), to.as_mut_ptr());
+        for block in (0..mask.len()).step_by(BLOCK_CELLS) {
+            for at in (0..c).step_by(S::WIDTH) {
+                let n = (c - at).min(S::WIDTH);
+                // SAFETY: n channels from `at` on are within each cell of x, dz and, where one is given, dx, within the totals
+                // and what was saved.
+                unsafe {
+                    let saved = saved.as_ptr().add(at);
+                    let (mean, inv_std) = (s.load_n(saved, n), s.load_n(saved.add(c), n));
+                    let scale = s.load_n(saved.add(2 * c), n);
+                    let totals = totals.as_ptr().add(at);
+                    // scale (dz - dbias - (x - mean) inv_std dscale) = scale dz - slope (x - mean) - offset
+                    let offset = s.mul(scale, s.load_n(totals, n));
+                    let slope = s.mul(scale, s.mul(inv_std, s.load_n(totals.add(c), n)));
+                    for (cell, on) in mask.iter().enumerate().skip(block).take(BLOCK_CELLS) {
+                        if *on == 0.0 {
+                            continue;
+                        }
+                        let i = cell * c + at;
+                        let centred = s.sub(s.load_n(x.as_ptr().add(i), n), mean);
+                        let d = s.fma(scale, s.load_n(dz.add(i), n), s.fnma(slope, centred, s.sub(s.splat(0.0), offset)));
+                        if add {
+                            s.store_n(to.add(i), n, s.add(s.load_n(to.add(i), n), d));
+                        } else {
+                            s.store_n(dz.add(i), n, d);
+                        }
+                    }
+                }
+            }
         }
     }
 }

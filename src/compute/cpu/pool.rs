@@ -1,6 +1,8 @@
 //! Poolings, vectors added to points, and biases of vectors.
 
 use super::activation::{slope, value};
+use super::frame::{self, View};
+use super::simd::{Kernel, Simd};
 use super::team::{Chunks, ChunksMut};
 use super::{CpuBuf, CpuOps};
 use crate::compute::{Activation, Mask, PointsShape, PoolKind, RowsShape, Store};
@@ -14,36 +16,63 @@ fn factors(count: f32) -> (f32, f32) {
     (r * 0.1, r * r * 0.01 - 0.1)
 }
 
-pub(super) fn forward(ops: &CpuOps, shape: PointsShape, kind: PoolKind, x: &[f32], mask: Mask<'_, CpuBuf>, y: &mut [f32]) {
+pub(super) fn forward(ops: &CpuOps, shape: PointsShape, kind: PoolKind, view: View<'_>, mask: Mask<'_, CpuBuf>, y: &mut [f32]) {
     let (c, area) = (shape.c, shape.len * shape.len);
     let boards = (
         ChunksMut::new(&mut y[..shape.n * 3 * c], 3 * c),
-        Chunks(&x[..shape.elements()], area * c),
         Chunks(&mask.mask[..shape.cells()], area),
         Chunks(&mask.counts[..shape.n], 1),
+        0..shape.n,
     );
-    ops.team.each(boards, 0, |(y, x, mask, count), _| {
-        let count = &count[0];
-        let (mean, rest) = y.split_at_mut(c);
-        let (scaled, third) = rest.split_at_mut(c);
-        mean.fill(0.0);
-        third.fill(MAX_START);
-        for (x, _) in x.chunks_exact(c).zip(mask).filter(|(_, m)| **m != 0.0) {
-            mean.iter_mut().zip(x).for_each(|(s, x)| *s += x);
-            if kind == PoolKind::Global {
-                third.iter_mut().zip(x).for_each(|(t, x)| *t = if *x > *t { *x } else { *t });
-            }
-        }
-        let share = 1.0 / count.max(1.0);
-        let (f1, f2) = factors(*count);
-        for i in 0..c {
-            mean[i] *= share;
-            scaled[i] = mean[i] * f1;
-            if kind == PoolKind::Value {
-                third[i] = mean[i] * f2;
-            }
-        }
+    ops.team.each(boards, scratch_len(ops, shape), |(y, mask, count, board), scratch| {
+        ops.isa.run(Pool { c, area, kind, view, board, mask, count: count[0], scratch, y });
     });
+}
+
+/// One board in whole vectors of channels.
+fn scratch_len(ops: &CpuOps, shape: PointsShape) -> usize {
+    shape.len * shape.len * shape.c.next_multiple_of(ops.isa.width())
+}
+
+struct Pool<'a> {
+    c: usize,
+    area: usize,
+    kind: PoolKind,
+    view: View<'a>,
+    board: usize,
+    mask: &'a [f32],
+    count: f32,
+    scratch: &'a mut [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Pool<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Pool { c, area, kind, view, board, mask, count, scratch, y } = self;
+        let (x, stride) = frame::rows(s, view, c, board * area..(board + 1) * area, scratch);
+        assert!(x.len() >= mask.len() * stride && y.len() == 3 * c);
+        let share = s.splat(1.0 / count.max(1.0));
+        let (f1, f2) = factors(count);
+        for at in (0..c).step_by(S::WIDTH) {
+            let n = (c - at).min(S::WIDTH);
+            let (mut sum, mut best) = (s.splat(0.0), s.splat(MAX_START));
+            // SAFETY: n channels from `at` on are within each cell and each third of y.
+            unsafe {
+                for (cell, _) in mask.iter().enumerate().filter(|(_, m)| **m != 0.0) {
+                    let x = s.load_n(x.as_ptr().add(cell * stride + at), n);
+                    sum = s.add(sum, x);
+                    best = s.max(x, best);
+                }
+                let mean = s.mul(sum, share);
+                let third = if kind == PoolKind::Value { s.mul(mean, s.splat(f2)) } else { best };
+                let y = y.as_mut_ptr().add(at);
+                s.store_n(y, n, mean);
+                s.store_n(y.add(c), n, s.mul(mean, s.splat(f1)));
+                s.store_n(y.add(2 * c), n, third);
+            }
+        }
+    }
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -52,7 +81,7 @@ pub(super) fn grad(
     shape: PointsShape,
     kind: PoolKind,
     store: Store,
-    x: &[f32],
+    view: View<'_>,
     mask: Mask<'_, CpuBuf>,
     dy: &[f32],
     dx: &mut [f32],
@@ -60,17 +89,39 @@ pub(super) fn grad(
     let (c, area) = (shape.c, shape.len * shape.len);
     let boards = (
         ChunksMut::new(&mut dx[..shape.elements()], area * c),
-        Chunks(&x[..shape.elements()], area * c),
         Chunks(&mask.mask[..shape.cells()], area),
         Chunks(&mask.counts[..shape.n], 1),
         Chunks(&dy[..shape.n * 3 * c], 3 * c),
+        0..shape.n,
     );
-    // scratch: the gradient of the mean at each point [c], the maxima [c]
-    ops.team.each(boards, 2 * c, |(dx, x, mask, count, dy), scratch| {
-        let count = &count[0];
-        let (each, best) = scratch.split_at_mut(c);
+    // the gradient of the mean at each point [c], the maxima [c], a board
+    ops.team.each(boards, 2 * c + scratch_len(ops, shape), |(dx, mask, count, dy, board), scratch| {
+        ops.isa.run(Grad { c, area, kind, store, view, board, mask, count: count[0], scratch, dy, dx });
+    });
+}
+
+struct Grad<'a> {
+    c: usize,
+    area: usize,
+    kind: PoolKind,
+    store: Store,
+    view: View<'a>,
+    board: usize,
+    mask: &'a [f32],
+    count: f32,
+    scratch: &'a mut [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Kernel for Grad<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Grad { c, area, kind, store, view, board, mask, count, scratch, dy, dx } = self;
+        let (head, scratch) = scratch.split_at_mut(2 * c);
+        let (each, best) = head.split_at_mut(c);
         let share = 1.0 / count.max(1.0);
-        let (f1, f2) = factors(*count);
+        let (f1, f2) = factors(count);
         let third = if kind == PoolKind::Value { f2 } else { 0.0 };
         for i in 0..c {
             each[i] = (dy[i] + dy[c + i] * f1 + dy[2 * c + i] * third) * share;
@@ -82,19 +133,20 @@ pub(super) fn grad(
             dx.iter_mut().zip(&*each).for_each(|(d, g)| *d += g);
         }
         if kind == PoolKind::Global {
+            let x = frame::rows(s, view, c, board * area..(board + 1) * area, scratch);
             maximum_grad(c, x, mask, &dy[2 * c..], best, dx);
         }
-    });
+    }
 }
 
 /// Adds the gradient of each channel's maximum at the first point that has it.
-fn maximum_grad(c: usize, x: &[f32], mask: &[f32], dmax: &[f32], best: &mut [f32], dx: &mut [f32]) {
+fn maximum_grad(c: usize, (x, stride): (&[f32], usize), mask: &[f32], dmax: &[f32], best: &mut [f32], dx: &mut [f32]) {
     best.fill(MAX_START);
-    for (x, _) in x.chunks_exact(c).zip(mask).filter(|(_, m)| **m != 0.0) {
+    for (x, _) in x.chunks_exact(stride).zip(mask).filter(|(_, m)| **m != 0.0) {
         best.iter_mut().zip(x).for_each(|(b, x)| *b = if *x > *b { *x } else { *b });
     }
     let mut open = c;
-    for (cell, (x, _)) in x.chunks_exact(c).zip(mask).enumerate().filter(|(_, (_, m))| **m != 0.0) {
+    for (cell, (x, _)) in x.chunks_exact(stride).zip(mask).enumerate().filter(|(_, (_, m))| **m != 0.0) {
         for i in 0..c {
             if x[i] == best[i] {
                 dx[cell * c + i] += dmax[i];

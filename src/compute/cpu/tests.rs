@@ -20,7 +20,7 @@ fn near(name: &str, got: f64, expected: f64, tolerance: f64) {
     assert!((got - expected).abs() <= tolerance * (1.0 + expected.abs()), "{name}: {got}, expected {expected}");
 }
 
-const SHAPES: [(usize, usize, usize, usize, usize, usize); 9] = [
+const SHAPES: [(usize, usize, usize, usize, usize, usize); 15] = [
     // n, len, kernel_y, kernel_x, c_in, c_out
     (1, 1, 1, 1, 1, 1),
     (2, 3, 1, 1, 5, 2),
@@ -31,7 +31,22 @@ const SHAPES: [(usize, usize, usize, usize, usize, usize); 9] = [
     (1, 2, 7, 7, 2, 2),
     (40, 9, 3, 3, 8, 9),
     (600, 1, 1, 1, 7, 5),
+    // 3x3 by tiles of four and of three, with and without overhang, whole and cut vectors, several panels
+    (3, 19, 3, 3, 5, 33),
+    (2, 13, 3, 3, 17, 70),
+    (5, 8, 3, 3, 22, 16),
+    (4, 10, 3, 3, 16, 48),
+    (1, 6, 3, 3, 3, 1),
+    (2, 3, 3, 3, 32, 130),
 ];
+
+/// Winograd's sums are of numbers some times larger than the result; rounding gives up to 1e-5 here.
+const CONV: f64 = 3e-5;
+
+/// A backend for every instruction set that works here.
+fn backends(threads: usize) -> Vec<(&'static str, CpuOps)> {
+    Isa::all().into_iter().map(|isa| (isa.name(), CpuOps::with_isa(threads, isa).unwrap())).collect()
+}
 
 fn shape((n, len, kernel_y, kernel_x, c_in, c_out): (usize, usize, usize, usize, usize, usize)) -> ConvShape {
     ConvShape { n, len, kernel_y, kernel_x, c_in, c_out }
@@ -57,49 +72,54 @@ fn plain_conv(s: ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
 
 #[test]
 fn convolution_by_its_definition() {
-    let ops = CpuOps::new(2).unwrap();
-    for case in SHAPES {
+    for (case, (isa, ops)) in SHAPES.into_iter().flat_map(|case| backends(2).into_iter().map(move |b| (case, b))) {
         let s = shape(case);
         let (x, w) = (random(1, s.cells() * s.c_in), random(2, s.weights()));
         let expected = plain_conv(s, &x, &w);
         let mut y = random(3, expected.len());
         let before = y.clone();
-        ops.conv(s, Store::Add, &x, At { buf: &w, at: 0 }, &mut y);
+        ops.conv(s, Base::Own, plain(&x), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         for ((y, b), e) in y.iter().zip(&before).zip(&expected) {
-            near(&format!("{case:?} add"), f64::from(*y), e + f64::from(*b), 1e-5);
+            near(&format!("{isa} {case:?} add"), f64::from(*y), e + f64::from(*b), CONV);
         }
-        ops.conv(s, Store::Write, &x, At { buf: &w, at: 0 }, &mut y);
+        ops.conv(s, Base::Zero, plain(&x), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         for (y, e) in y.iter().zip(&expected) {
-            near(&format!("{case:?} write"), f64::from(*y), *e, 1e-5);
+            near(&format!("{isa} {case:?} write"), f64::from(*y), *e, CONV);
+        }
+        // onto another tensor, with weights that were prepared
+        let prepared = ops.prepare(s, At { buf: &w, at: 0 }).unwrap();
+        let mut added = vec![5.0; y.len()];
+        ops.conv(s, Base::Of(&y), plain(&x), Weights::Prepared(&prepared), &mut added);
+        for (a, y) in added.iter().zip(&y) {
+            near(&format!("{isa} {case:?} prepared"), f64::from(*a), 2.0 * f64::from(*y), 1e-5);
         }
     }
 }
 
 #[test]
 fn convolution_gradients() {
-    let ops = CpuOps::new(2).unwrap();
-    for case in SHAPES {
+    for (case, (_, ops)) in SHAPES.into_iter().flat_map(|case| backends(2).into_iter().map(move |b| (case, b))) {
         let s = shape(case);
         let (x, w, dy) = (random(1, s.cells() * s.c_in), random(2, s.weights()), random(4, s.cells() * s.c_out));
         let mut y = vec![0.0; dy.len()];
-        ops.conv(s, Store::Write, &x, At { buf: &w, at: 0 }, &mut y);
+        ops.conv(s, Base::Zero, plain(&x), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         let expected = dot(&y, &dy);
         let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; w.len() + 3]);
         ops.conv_grad_input(s, Store::Write, At { buf: &w, at: 0 }, &dy, &mut dx);
-        ops.conv_grad_weights(s, &x, &dy, AtMut { buf: &mut dw, at: 3 });
+        ops.conv_grad_weights(s, plain(&x), &dy, AtMut { buf: &mut dw, at: 3 });
         near(&format!("{case:?} input"), dot(&x, &dx), expected, 1e-4);
         near(&format!("{case:?} weights"), dot(&w, &dw[3..]), expected, 1e-4);
         // in other directions too: the identity must hold for any second factor
         let other = random(5, x.len());
-        ops.conv(s, Store::Write, &other, At { buf: &w, at: 0 }, &mut y);
+        ops.conv(s, Base::Zero, plain(&other), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         near(&format!("{case:?} input, other"), dot(&other, &dx), dot(&y, &dy), 1e-4);
         let other = random(6, w.len());
-        ops.conv(s, Store::Write, &x, At { buf: &other, at: 0 }, &mut y);
+        ops.conv(s, Base::Zero, plain(&x), Weights::Plain(At { buf: &other, at: 0 }), &mut y);
         near(&format!("{case:?} weights, other"), dot(&other, &dw[3..]), dot(&y, &dy), 1e-4);
         // both add
         let (dx1, dw1) = (dx.clone(), dw.clone());
         ops.conv_grad_input(s, Store::Add, At { buf: &w, at: 0 }, &dy, &mut dx);
-        ops.conv_grad_weights(s, &x, &dy, AtMut { buf: &mut dw, at: 3 });
+        ops.conv_grad_weights(s, plain(&x), &dy, AtMut { buf: &mut dw, at: 3 });
         assert!(dx.iter().zip(&dx1).all(|(a, b)| (a - 2.0 * b).abs() < 1e-4) && dw[..3] == [0.0; 3]);
         assert!(dw.iter().zip(&dw1).all(|(a, b)| (a - 2.0 * b).abs() < 1e-4 * (1.0 + b.abs())));
     }
@@ -124,18 +144,32 @@ fn slope(x: &[f32], i: usize, f: &mut dyn FnMut(&[f32]) -> f64) -> f64 {
     (up - f(&moved)) / (2.0 * f64::from(H))
 }
 
+fn plain(x: &CpuBuf) -> Input<'_, CpuBuf> {
+    Input { x, norm: None }
+}
+
+/// What an operation reads as it is stored: through a 1x1 convolution by the unit matrix.
+fn stored(ops: &CpuOps, shape: PointsShape, input: Input<'_, CpuBuf>) -> CpuBuf {
+    let PointsShape { n, len, c } = shape;
+    let unit: CpuBuf = (0..c * c).map(|i| if i / c == i % c { 1.0 } else { 0.0 }).collect();
+    let mut y = vec![7.0; shape.elements()];
+    let shape = ConvShape { n, len, kernel_y: 1, kernel_x: 1, c_in: c, c_out: c };
+    ops.conv(shape, Base::Zero, input, Weights::Plain(At { buf: &unit, at: 0 }), &mut y);
+    y
+}
+
 /// Norm and activation of a batch: `<act(norm(x)), r>`; params: scale, bias.
 fn norm_value(ops: &CpuOps, act: Activation, x: &[f32], params: &[f32], r: &[f32]) -> (f64, Vec<f32>, Vec<f32>) {
     let (mask, counts) = boards();
     let mask = Mask { mask: &mask, counts: &counts };
-    let (mut running, mut saved, mut y) = (vec![0.0; 6], vec![0.0; 12], vec![7.0; POINTS.elements()]);
+    let (mut running, mut saved) = (vec![0.0; 6], vec![0.0; 12]);
     let params = params.to_vec();
     let learned = NormParams { scale: Some(At { buf: &params, at: 0 }), bias: Some(At { buf: &params, at: 3 }) };
     let source = NormSource::Batch { momentum: 0.25, running: AtMut { buf: &mut running, at: 0 } };
     let shape = NormShape { points: POINTS, epsilon: 1e-3 };
     let x = x.to_vec();
     ops.norm_stats(shape, source, learned, &x, mask, AtMut { buf: &mut saved, at: 0 });
-    ops.norm_act(POINTS, act, &x, At { buf: &saved, at: 0 }, mask, &mut y);
+    let y = stored(ops, POINTS, Input { x: &x, norm: Some(NormAct { saved: At { buf: &saved, at: 0 }, act, mask }) });
     (dot(&y, r), saved, running)
 }
 
@@ -198,6 +232,55 @@ fn norm_gradients() {
 }
 
 #[test]
+fn every_instruction_set_norms_activates_and_pools_alike() {
+    let shape = PointsShape { n: 3, len: 7, c: 21 };
+    let (x, dy, dpool) = (random(1, shape.elements()), random(2, shape.elements()), random(3, 3 * 3 * 21));
+    let mask: CpuBuf = (0..shape.cells()).map(|i| if i % 7 < 5 { 1.0 } else { 0.0 }).collect();
+    let counts = vec![35.0f32; 3];
+    let mask = Mask { mask: &mask, counts: &counts };
+    for act in [Activation::Identity, Activation::Relu, Activation::Mish, Activation::Silu] {
+        let results: Vec<(&str, CpuBuf)> = backends(2)
+            .into_iter()
+            .map(|(isa, ops)| {
+                let (mut running, mut saved) = (vec![0.0; 42], vec![0.0; 84]);
+                let source = NormSource::Batch { momentum: 1.0, running: AtMut { buf: &mut running, at: 0 } };
+                let norm_shape = NormShape { points: shape, epsilon: 1e-3 };
+                let params = NormParams { scale: None, bias: None };
+                ops.norm_stats(norm_shape, source, params, &x, mask, AtMut { buf: &mut saved, at: 0 });
+                let input = Input { x: &x, norm: Some(NormAct { saved: At { buf: &saved, at: 0 }, act, mask }) };
+                let mut all = stored(&ops, shape, input);
+                for kind in [PoolKind::Global, PoolKind::Value] {
+                    let (mut pooled, mut dx) = (vec![0.0; 3 * 3 * 21], vec![0.0; x.len()]);
+                    ops.pool(shape, kind, input, mask, &mut pooled);
+                    ops.pool_grad(shape, kind, Store::Write, input, mask, &dpool, &mut dx);
+                    all.extend([pooled, dx].concat());
+                }
+                let (mut dz, mut grads) = (dy.clone(), vec![0.0; 42]);
+                let saved = At { buf: &saved, at: 0 };
+                let args = NormGrad {
+                    x: &x,
+                    saved,
+                    mask,
+                    dy: &mut dz,
+                    dx: None,
+                    grads: &mut grads,
+                    scale_at: Some(0),
+                    bias_at: Some(21),
+                };
+                ops.norm_act_grad(shape, act, args);
+                all.extend([dz, grads, running].concat());
+                (isa, all)
+            })
+            .collect();
+        for (isa, result) in &results[1..] {
+            for (i, (a, b)) in result.iter().zip(&results[0].1).enumerate() {
+                near(&format!("{act:?} {isa} and {} {i}", results[0].0), f64::from(*a), f64::from(*b), 2e-5);
+            }
+        }
+    }
+}
+
+#[test]
 fn relu_norm_gradient_stops_at_its_corner() {
     let ops = CpuOps::new(1).unwrap();
     let (mask, counts) = (vec![1.0f32; 2], vec![2.0f32]);
@@ -230,7 +313,7 @@ fn pooling_by_its_definition_and_gradients() {
     for kind in [PoolKind::Global, PoolKind::Value] {
         let value = |x: &[f32]| {
             let mut y = vec![0.0; 27];
-            ops.pool(POINTS, kind, &x.to_vec(), m, &mut y);
+            ops.pool(POINTS, kind, plain(&x.to_vec()), m, &mut y);
             y
         };
         let y = value(&x);
@@ -245,19 +328,19 @@ fn pooling_by_its_definition_and_gradients() {
             near(&format!("{kind:?} {at}"), f64::from(y[at]), expected, 1e-6);
         }
         let mut dx = vec![5.0f32; x.len()];
-        ops.pool_grad(POINTS, kind, Store::Write, &x, m, &r, &mut dx);
+        ops.pool_grad(POINTS, kind, Store::Write, plain(&x), m, &r, &mut dx);
         let once = dx.clone();
         for i in (0..x.len()).filter(|i| mask[i / 3] != 0.0) {
             near(&format!("{kind:?} x[{i}]"), f64::from(dx[i]), slope(&x, i, &mut |x| dot(&value(x), &r)), 2e-3);
         }
-        ops.pool_grad(POINTS, kind, Store::Add, &x, m, &r, &mut dx);
+        ops.pool_grad(POINTS, kind, Store::Add, plain(&x), m, &r, &mut dx);
         assert!(dx.iter().zip(&once).all(|(a, b)| (a - 2.0 * b).abs() < 1e-5));
     }
     // equal maxima: the first point gets all
     let flat = vec![1.0f32; POINTS.elements()];
     let mut dx = vec![0.0; flat.len()];
     let only_max: Vec<f32> = (0..27).map(|i| if i % 9 >= 6 { 1.0 } else { 0.0 }).collect();
-    ops.pool_grad(POINTS, PoolKind::Global, Store::Write, &flat, m, &only_max, &mut dx);
+    ops.pool_grad(POINTS, PoolKind::Global, Store::Write, plain(&flat), m, &only_max, &mut dx);
     assert_eq!((dx[..3].to_vec(), dx.iter().sum::<f32>()), (vec![1.0; 3], 9.0));
 }
 

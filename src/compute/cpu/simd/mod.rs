@@ -55,8 +55,25 @@ pub(super) trait Simd: Copy + Send + Sync {
     /// `n` numbers can be read at `from`.
     unsafe fn load_first(self, from: *const f32, n: usize) -> Self::V;
     /// # Safety
-    /// `n` <= `WIDTH` numbers can be written at `to`.
+    /// `n` < `WIDTH` numbers can be written at `to`.
     unsafe fn store_first(self, to: *mut f32, n: usize, v: Self::V);
+
+    /// The first `n` <= `WIDTH` numbers, zeros after.
+    /// # Safety
+    /// `n` numbers can be read at `from`.
+    #[inline(always)]
+    unsafe fn load_n(self, from: *const f32, n: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { if n == Self::WIDTH { self.load(from) } else { self.load_first(from, n) } }
+    }
+
+    /// # Safety
+    /// `n` <= `WIDTH` numbers can be written at `to`.
+    #[inline(always)]
+    unsafe fn store_n(self, to: *mut f32, n: usize, v: Self::V) {
+        // SAFETY: the caller's promise.
+        unsafe { if n == Self::WIDTH { self.store(to, v) } else { self.store_first(to, n, v) } }
+    }
 }
 
 /// Work that is compiled for every instruction set.

@@ -2,13 +2,15 @@
 //! The input gradient is the same with turned weights.
 
 use super::transform::{Four, Square, Three, Tile, input_tile, output_tile, weights_tile};
-use super::{Grid, TileSize};
+use super::{Grid, TileSize, apart};
 use crate::compute::cpu::RawMut;
 use crate::compute::cpu::frame::{self, View};
 use crate::compute::cpu::gemm::{Panel, Product, panels};
+use crate::compute::cpu::output::Base;
 use crate::compute::cpu::simd::{Isa, Kernel, Simd};
 use crate::compute::cpu::team::Team;
 use crate::compute::{ConvShape, Store};
+use std::marker::PhantomData;
 
 /// Tiles that go through the stages together at least: below, streaming the weights costs more than it saves in cache.
 const TILES_MIN: usize = 40;
@@ -50,18 +52,18 @@ impl Weights<'_> {
             for v in 0..panel.vectors {
                 let column = (panel.at + v) * S::WIDTH;
                 let n = (c_out - column).min(S::WIDTH);
-                let tap = |i: usize, j: usize| {
-                    let at = ((i * 3 + j) * c_in + row) * c_out + column;
+                let mut taps = [[s.splat(0.0); 3]; 3];
+                for tap in 0..9 {
                     // SAFETY: n columns are left in this row of `from`, whose length was checked.
-                    unsafe {
-                        let at = from.as_ptr().add(at);
+                    taps[tap / 3][tap % 3] = unsafe {
+                        let at = from.as_ptr().add((tap * c_in + row) * c_out + column);
                         if n == S::WIDTH { s.load(at) } else { s.load_first(at, n) }
-                    }
-                };
+                    };
+                }
                 // to[panel][point][row][v]: within the length checked by `transform_weights`; rows are disjoint.
                 let at = panel.at * S::WIDTH * c_in * IN * IN + row * columns + v * S::WIDTH;
                 // SAFETY: as said.
-                unsafe { weights_tile::<S, T, IN, OUT>(s, tap, self.to.add(at), c_in * columns) };
+                unsafe { weights_tile::<S, T, IN, OUT>(s, taps, self.to.add(at), c_in * columns) };
             }
         }
     }
@@ -82,19 +84,26 @@ pub(in crate::compute::cpu) fn transform_weights(
     team.run(c_in, |row, _| isa.run(Weights { grid, isa, c_in, c_out, row, from, to }));
 }
 
-/// What a few images need between the stages.
+/// What a few images need between the stages: a framed image, and a matrix of all tiles for each point.
 #[derive(Clone, Copy)]
-struct Scratch {
+struct Between {
     frame: usize,
-    input: usize,
-    output: usize,
+    /// Distance of the points' matrices.
+    input_point: usize,
+    output_point: usize,
 }
 
-fn scratch(isa: Isa, grid: Grid, shape: ConvShape, images: usize) -> Scratch {
-    let widest = panels(isa, shape.c_out).map(|p| p.vectors).max().unwrap_or(0) * isa.width();
-    let frame = grid.frame(isa, shape.c_in);
-    let tiles = images * grid.image_tiles();
-    Scratch { frame: frame.elements(), input: tiles * grid.points * frame.stride, output: tiles * grid.points * widest }
+impl Between {
+    fn new(isa: Isa, grid: Grid, shape: ConvShape, images: usize) -> Between {
+        let widest = panels(isa, shape.c_out).map(|p| p.vectors).max().unwrap_or(0) * isa.width();
+        let frame = grid.frame(isa, shape.c_in);
+        let tiles = images * grid.image_tiles();
+        Between { frame: frame.elements(), input_point: apart(tiles * frame.stride), output_point: apart(tiles * widest) }
+    }
+
+    fn elements(self, grid: Grid) -> usize {
+        self.frame + grid.points * (self.input_point + self.output_point)
+    }
 }
 
 /// Images that go through the stages together.
@@ -105,8 +114,7 @@ fn images_together(grid: Grid, n: usize, threads: usize) -> usize {
 /// Elements of scratch a thread takes at most.
 pub(in crate::compute::cpu) fn scratch_len(isa: Isa, threads: usize, shape: ConvShape) -> usize {
     let grid = Grid::new(shape.len);
-    let Scratch { frame, input, output } = scratch(isa, grid, shape, images_together(grid, shape.n, threads));
-    frame + input + output
+    Between::new(isa, grid, shape, images_together(grid, shape.n, threads)).elements(grid)
 }
 
 /// A few images and some panels of the result.
@@ -118,25 +126,28 @@ struct Forward<'a> {
     panels: (usize, usize),
     view: View<'a>,
     weights: &'a [f32],
-    store: Store,
+    base: Base<'a>,
     y: RawMut,
     scratch: &'a mut [f32],
 }
 
-/// `y (+)= conv(view, weights)` with transformed weights.
+/// `y = base + conv(view, weights)` with transformed weights.
 #[allow(clippy::too_many_arguments)]
 pub(in crate::compute::cpu) fn forward(
     team: &Team,
     isa: Isa,
     grid: Grid,
     shape: ConvShape,
-    store: Store,
+    base: Base<'_>,
     view: View<'_>,
     weights: &[f32],
     y: &mut [f32],
 ) {
     assert!(view.x.len() >= shape.cells() * shape.c_in && y.len() >= shape.cells() * shape.c_out);
     assert!(weights.len() >= weights_len(isa, grid, shape));
+    if let Base::Of(base) = base {
+        assert!(base.len() >= shape.cells() * shape.c_out);
+    }
     let together = images_together(grid, shape.n, team.threads());
     let chunks = shape.n.div_ceil(together);
     // fewer images than threads: each takes a part of the channels, and transforms the input for itself
@@ -147,7 +158,7 @@ pub(in crate::compute::cpu) fn forward(
         let (chunk, group) = (item / groups, item % groups);
         let images = (chunk * together, ((chunk + 1) * together).min(shape.n));
         let panels = (group * n_panels / groups, (group + 1) * n_panels / groups);
-        isa.run(Forward { isa, grid, shape, images, panels, view, weights, store, y, scratch });
+        isa.run(Forward { isa, grid, shape, images, panels, view, weights, base, y, scratch });
     });
 }
 
@@ -165,36 +176,32 @@ impl Forward<'_> {
     #[inline(always)]
     fn stages<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(mut self, s: S) {
         let frame = self.grid.frame(self.isa, self.shape.c_in);
-        let images = self.images.1 - self.images.0;
-        let sizes = scratch(self.isa, self.grid, self.shape, images);
-        let (framed, rest) = std::mem::take(&mut self.scratch).split_at_mut(sizes.frame);
-        let (input, rest) = rest.split_at_mut(sizes.input);
-        let output = &mut rest[..sizes.output];
-        let tile_len = IN * IN * frame.stride;
-        let image_len = self.grid.image_tiles() * tile_len;
-        for (image, input) in (self.images.0..self.images.1).zip(input.chunks_exact_mut(image_len)) {
+        let between = Between::new(self.isa, self.grid, self.shape, self.images.1 - self.images.0);
+        let (framed, rest) = std::mem::take(&mut self.scratch).split_at_mut(between.frame);
+        let (input, rest) = rest.split_at_mut(IN * IN * between.input_point);
+        let output = &mut rest[..IN * IN * between.output_point];
+        frame::clear_border(frame, framed);
+        for image in self.images.0..self.images.1 {
             frame::fill(s, frame, self.view, image, framed);
-            s.enter(InputTiles::<T, IN, OUT> {
-                frame,
-                tiles: self.grid.tiles,
-                from: framed,
-                to: input,
-                transform: std::marker::PhantomData,
-            });
+            let first = (image - self.images.0) * self.grid.image_tiles();
+            let (tiles, point) = (self.grid.tiles, between.input_point);
+            s.enter(InputTiles::<T, IN, OUT> { frame, tiles, from: framed, first, to: input, point, transform: PhantomData });
         }
         for panel in panels(self.isa, self.shape.c_out).skip(self.panels.0).take(self.panels.1 - self.panels.0) {
-            self.products::<S>(s, panel, frame.stride, input, output);
-            s.enter(OutputTiles::<T, IN, OUT> { of: &self, panel, from: output, transform: std::marker::PhantomData });
+            self.products::<S>(s, panel, between, frame.stride, input, output);
+            let point = between.output_point;
+            s.enter(OutputTiles::<T, IN, OUT> { of: &self, panel, from: output, point, transform: PhantomData });
         }
     }
 
-    /// output[tile][point][column] = input[tile][point][..] weights[panel][point][..][column]
+    /// output[point][tile][column] = input[point][tile][..] weights[panel][point][..][column]
     #[inline(always)]
-    fn products<S: Simd>(&self, s: S, panel: Panel, stride: usize, input: &[f32], output: &mut [f32]) {
+    fn products<S: Simd>(&self, s: S, panel: Panel, between: Between, stride: usize, input: &[f32], output: &mut [f32]) {
         let points = self.grid.points;
         let (k, columns) = (self.shape.c_in, panel.vectors * S::WIDTH);
         let m = (self.images.1 - self.images.0) * self.grid.image_tiles();
-        assert!(input.len() >= m * points * stride && output.len() >= m * points * columns);
+        assert!(m * stride <= between.input_point && m * columns <= between.output_point);
+        assert!(input.len() >= points * between.input_point && output.len() >= points * between.output_point);
         let weights = &self.weights[panel.at * S::WIDTH * k * points..][..points * k * columns];
         for point in 0..points {
             let product = Product {
@@ -202,28 +209,30 @@ impl Forward<'_> {
                 k,
                 vectors: panel.vectors,
                 columns,
-                a: input[point * stride..].as_ptr(),
-                a_row: points * stride,
+                a: input[point * between.input_point..].as_ptr(),
+                a_row: stride,
                 a_k: 1,
                 b: weights[point * k * columns..].as_ptr(),
                 b_row: columns,
-                c: output[point * columns..].as_mut_ptr(),
-                c_row: points * columns,
+                c: output[point * between.output_point..].as_mut_ptr(),
+                c_row: columns,
                 store: Store::Write,
             };
-            // SAFETY: the assertion and the slice of weights bound all that the strides reach.
+            // SAFETY: the assertions and the slice of weights bound all that the strides reach.
             unsafe { product.run(s) };
         }
     }
 }
 
-/// All tiles of a framed image to `[tile, point, stride]`.
+/// All tiles of a framed image to `[point][tile, stride]`, tiles from `first` on.
 struct InputTiles<'a, T, const IN: usize, const OUT: usize> {
     frame: frame::Frame,
     tiles: usize,
     from: &'a [f32],
+    first: usize,
     to: &'a mut [f32],
-    transform: std::marker::PhantomData<T>,
+    point: usize,
+    transform: PhantomData<T>,
 }
 
 impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for InputTiles<'_, T, IN, OUT> {
@@ -231,7 +240,9 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for InputTiles<
     fn run<S: Simd>(self, s: S) {
         let frame::Frame { stride, rows, columns, .. } = self.frame;
         assert!(rows >= self.tiles * OUT + IN - OUT && columns == rows && self.from.len() >= rows * columns * stride);
-        for (tile, to) in self.to.chunks_exact_mut(IN * IN * stride).enumerate() {
+        let image_tiles = self.tiles * self.tiles;
+        assert!((self.first + image_tiles) * stride <= self.point && self.to.len() >= IN * IN * self.point);
+        for tile in 0..image_tiles {
             let (y, x) = (tile / self.tiles * OUT, tile % self.tiles * OUT);
             assert!(y + IN <= rows && x + IN <= columns);
             for v in (0..stride).step_by(S::WIDTH) {
@@ -239,7 +250,8 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for InputTiles<
                 unsafe {
                     let at = self.from.as_ptr().add((y * columns + x) * stride + v);
                     let from = Square { at, row: columns * stride, column: stride };
-                    input_tile::<S, T, IN, OUT>(s, from, to.as_mut_ptr().add(v), stride);
+                    let to = self.to.as_mut_ptr().add((self.first + tile) * stride + v);
+                    input_tile::<S, T, IN, OUT>(s, from, to, self.point);
                 }
             }
         }
@@ -251,19 +263,22 @@ struct OutputTiles<'a, 'b, T, const IN: usize, const OUT: usize> {
     of: &'a Forward<'b>,
     panel: Panel,
     from: &'a [f32],
-    transform: std::marker::PhantomData<T>,
+    point: usize,
+    transform: PhantomData<T>,
 }
 
 impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for OutputTiles<'_, '_, T, IN, OUT> {
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
     fn run<S: Simd>(self, s: S) {
-        let Forward { grid, shape, images, store, y, .. } = *self.of;
+        let Forward { grid, shape, images, base, y, .. } = *self.of;
         let (len, c) = (shape.len, shape.c_out);
         let columns = self.panel.vectors * S::WIDTH;
-        let tile_len = IN * IN * columns;
+        assert!(self.from.len() >= IN * IN * self.point);
+        assert!((images.1 - images.0) * grid.image_tiles() * columns <= self.point);
         for image in 0..images.1 - images.0 {
             for tile in 0..grid.image_tiles() {
-                let from = &self.from[(image * grid.image_tiles() + tile) * tile_len..][..tile_len];
+                let from = &self.from[(image * grid.image_tiles() + tile) * columns..];
                 let (y0, x0) = (tile / grid.tiles * OUT, tile % grid.tiles * OUT);
                 for v in 0..self.panel.vectors {
                     let channel = (self.panel.at + v) * S::WIDTH;
@@ -271,32 +286,16 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for OutputTiles
                     // SAFETY: all points of the tile are in `from`; cells below len and n channels are within y, whose
                     // length `forward` has checked; no other item has this image and panel.
                     unsafe {
-                        let square = output_tile::<S, T, IN, OUT>(s, from.as_ptr().add(v * S::WIDTH), columns);
-                        for (i, row) in square.into_iter().enumerate().take(len - y0) {
-                            for (j, sum) in row.into_iter().enumerate().take(len - x0) {
+                        let square = output_tile::<S, T, IN, OUT>(s, from.as_ptr().add(v * S::WIDTH), self.point);
+                        for i in 0..OUT.min(len - y0) {
+                            for j in 0..OUT.min(len - x0) {
                                 let cell = ((images.0 + image) * len + y0 + i) * len + x0 + j;
-                                put(s, store, sum, n, y.add(cell * c + channel));
+                                base.put(s, square[i][j], n, y.add(0), cell * c + channel);
                             }
                         }
                     }
                 }
             }
-        }
-    }
-}
-
-/// # Safety
-/// `n` numbers can be read and written at `to`.
-#[inline(always)]
-unsafe fn put<S: Simd>(s: S, store: Store, v: S::V, n: usize, to: *mut f32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if n == S::WIDTH {
-            let v = if store == Store::Add { s.add(v, s.load(to)) } else { v };
-            s.store(to, v);
-        } else {
-            let v = if store == Store::Add { s.add(v, s.load_first(to, n)) } else { v };
-            s.store_first(to, n, v);
         }
     }
 }

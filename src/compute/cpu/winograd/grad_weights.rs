@@ -5,7 +5,7 @@
 //! their order and needs no partial sums.
 
 use super::transform::{Four, Square, Three, Tile, input_tile, output_grad_tile, weights_grad_tile};
-use super::{Grid, TileSize};
+use super::{Grid, TileSize, apart};
 use crate::compute::cpu::frame::{self, Frame, View};
 use crate::compute::cpu::gemm::{Product, panels};
 use crate::compute::cpu::simd::{Isa, Kernel, Simd};
@@ -16,9 +16,6 @@ use std::marker::PhantomData;
 
 /// Tiles that are transformed before their products are added: both factors of one panel stay in the first-level cache.
 const TILES_MIN: usize = 100;
-/// Numbers between one point's matrix and the next beyond their size: one cache line, so that the matrices of all points,
-/// which are written together, do not fall on the same place of the first-level cache.
-const POINT_GAP: usize = 16;
 
 /// Where things lie in the shared memory.
 #[derive(Clone, Copy)]
@@ -38,7 +35,6 @@ impl Plan {
         let images = TILES_MIN.div_ceil(grid.image_tiles()).next_multiple_of(threads).min(shape.n);
         let (x, dy) = (grid.frame(isa, shape.c_in), grid.frame(isa, shape.c_out));
         let tiles = images * grid.image_tiles();
-        let apart = |len: usize| len.next_multiple_of(2 * POINT_GAP) + POINT_GAP;
         let (x_point, dy_point) = (apart(tiles * x.stride), apart(tiles * dy.stride));
         Plan { images, x, dy, x_point, dy_point, sums_point: shape.c_in * dy.stride }
     }
@@ -130,6 +126,7 @@ struct Tiles<'a> {
 impl Kernel for Tiles<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        frame::clear_border(self.frame, self.scratch);
         frame::fill(s, self.frame, self.view, self.image, self.scratch);
         match self.grid.size {
             TileSize::Four => s.enter(Transform::<Four, 6, 4>(self, PhantomData)),
@@ -239,7 +236,8 @@ impl Nine {
             unsafe {
                 let from = self.sums.add(row * plan.dy.stride + column);
                 let taps = weights_grad_tile::<S, T, IN, OUT>(s, from, plan.sums_point);
-                for (tap, v) in taps.into_iter().flatten().enumerate() {
+                for tap in 0..9 {
+                    let v = taps[tap / 3][tap % 3];
                     let to = self.dweights.add((tap * c_in + row) * c_out + column);
                     if n == S::WIDTH {
                         s.store(to, s.add(s.load(to), v));

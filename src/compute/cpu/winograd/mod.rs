@@ -61,3 +61,12 @@ impl Grid {
         Frame { len: self.len, c, stride, top: 1, left: 1, rows: side, columns: side }
     }
 }
+
+/// Elements of one cache line.
+const LINE: usize = 16;
+
+/// Distance of matrices of `len` elements, one for each point: an odd number of cache lines, so that the same place of all,
+/// which are written together, does not fall on the same place of the first-level cache.
+fn apart(len: usize) -> usize {
+    len.next_multiple_of(2 * LINE) + LINE
+}

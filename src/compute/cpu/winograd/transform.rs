@@ -157,10 +157,13 @@ impl Square<*const f32> {
     }
 }
 
+// Plain loops over indices below: the closures of iterators would not be compiled for the instruction set.
+
 /// B' d B of one vector of channels. `to`: point `i * IN + j` at distance `point` from the one before.
 /// # Safety
 /// IN x IN vectors can be read at `from` and written at `to`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn input_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(
     s: S,
     from: Square<*const f32>,
@@ -169,16 +172,21 @@ pub(super) unsafe fn input_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, cons
 ) {
     let mut half = [[s.splat(0.0); IN]; IN];
     for j in 0..IN {
-        // SAFETY: j and i are below IN.
-        let column = T::input(s, std::array::from_fn(|i| unsafe { from.load(s, i, j) }));
+        let mut column = [s.splat(0.0); IN];
+        for i in 0..IN {
+            // SAFETY: i and j are below IN.
+            column[i] = unsafe { from.load(s, i, j) };
+        }
+        column = T::input(s, column);
         for i in 0..IN {
             half[i][j] = column[i];
         }
     }
-    for (i, row) in half.into_iter().enumerate() {
-        for (j, v) in T::input(s, row).into_iter().enumerate() {
-            // SAFETY: j and i are below IN.
-            unsafe { s.store(to.add((i * IN + j) * point), v) };
+    for i in 0..IN {
+        let row = T::input(s, half[i]);
+        for j in 0..IN {
+            // SAFETY: i and j are below IN.
+            unsafe { s.store(to.add((i * IN + j) * point), row[j]) };
         }
     }
 }
@@ -187,6 +195,7 @@ pub(super) unsafe fn input_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, cons
 /// # Safety
 /// OUT x OUT vectors can be read at `from` and IN x IN written at `to`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn output_grad_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(
     s: S,
     from: Square<*const f32>,
@@ -195,16 +204,21 @@ pub(super) unsafe fn output_grad_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize
 ) {
     let mut half = [[s.splat(0.0); OUT]; IN];
     for j in 0..OUT {
-        // SAFETY: j and i are below OUT.
-        let column = T::output_grad(s, std::array::from_fn(|i| unsafe { from.load(s, i, j) }));
+        let mut column = [s.splat(0.0); OUT];
+        for i in 0..OUT {
+            // SAFETY: i and j are below OUT.
+            column[i] = unsafe { from.load(s, i, j) };
+        }
+        let column = T::output_grad(s, column);
         for i in 0..IN {
             half[i][j] = column[i];
         }
     }
-    for (i, row) in half.into_iter().enumerate() {
-        for (j, v) in T::output_grad(s, row).into_iter().enumerate() {
-            // SAFETY: j and i are below IN.
-            unsafe { s.store(to.add((i * IN + j) * point), v) };
+    for i in 0..IN {
+        let row = T::output_grad(s, half[i]);
+        for j in 0..IN {
+            // SAFETY: i and j are below IN.
+            unsafe { s.store(to.add((i * IN + j) * point), row[j]) };
         }
     }
 }
@@ -213,6 +227,7 @@ pub(super) unsafe fn output_grad_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize
 /// # Safety
 /// IN x IN vectors can be read at `from`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn output_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(
     s: S,
     from: *const f32,
@@ -220,65 +235,100 @@ pub(super) unsafe fn output_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, con
 ) -> [[S::V; OUT]; OUT] {
     let mut half = [[s.splat(0.0); IN]; OUT];
     for j in 0..IN {
-        // SAFETY: j and i are below IN.
-        let column = T::output(s, std::array::from_fn(|i| unsafe { s.load(from.add((i * IN + j) * point)) }));
+        let mut column = [s.splat(0.0); IN];
+        for i in 0..IN {
+            // SAFETY: i and j are below IN.
+            column[i] = unsafe { s.load(from.add((i * IN + j) * point)) };
+        }
+        let column = T::output(s, column);
         for i in 0..OUT {
             half[i][j] = column[i];
         }
     }
-    half.map(|row| T::output(s, row))
+    let mut square = [[s.splat(0.0); OUT]; OUT];
+    for i in 0..OUT {
+        square[i] = T::output(s, half[i]);
+    }
+    square
 }
 
-/// G g G' of one vector of channels; `tap(i, j)` gives the weights of row i, column j.
+/// G w of three vectors.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn weights_line<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(s: S, w: [S::V; 3]) -> [S::V; IN] {
+    let mut line = [s.splat(0.0); IN];
+    for i in 0..IN {
+        let g = T::WEIGHTS[i];
+        line[i] = s.fma(s.splat(g[0]), w[0], s.fma(s.splat(g[1]), w[1], s.mul(s.splat(g[2]), w[2])));
+    }
+    line
+}
+
+/// G g G' of one vector of channels; `taps`: the weights of row i, column j.
 /// # Safety
 /// IN x IN vectors can be written at `to`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn weights_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(
     s: S,
-    tap: impl Fn(usize, usize) -> S::V,
+    taps: [[S::V; 3]; 3],
     to: *mut f32,
     point: usize,
 ) {
-    let line = |w: [S::V; 3]| -> [S::V; IN] {
-        std::array::from_fn(|i| {
-            let g = T::WEIGHTS[i];
-            s.fma(s.splat(g[0]), w[0], s.fma(s.splat(g[1]), w[1], s.mul(s.splat(g[2]), w[2])))
-        })
-    };
-    let columns: [[S::V; IN]; 3] = std::array::from_fn(|j| line(std::array::from_fn(|i| tap(i, j))));
-    for i in 0..IN {
-        for (j, v) in line([columns[0][i], columns[1][i], columns[2][i]]).into_iter().enumerate() {
-            // SAFETY: j and i are below IN.
-            unsafe { s.store(to.add((i * IN + j) * point), v) };
+    let mut half = [[s.splat(0.0); 3]; IN];
+    for j in 0..3 {
+        let column = weights_line::<S, T, IN, OUT>(s, [taps[0][j], taps[1][j], taps[2][j]]);
+        for i in 0..IN {
+            half[i][j] = column[i];
         }
     }
+    for i in 0..IN {
+        let row = weights_line::<S, T, IN, OUT>(s, half[i]);
+        for j in 0..IN {
+            // SAFETY: i and j are below IN.
+            unsafe { s.store(to.add((i * IN + j) * point), row[j]) };
+        }
+    }
+}
+
+/// G' u of IN vectors.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn weights_grad_line<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(s: S, u: [S::V; IN]) -> [S::V; 3] {
+    let mut line = [s.splat(0.0); 3];
+    for k in 0..3 {
+        for i in 0..IN {
+            line[k] = s.fma(s.splat(T::WEIGHTS[i][k]), u[i], line[k]);
+        }
+    }
+    line
 }
 
 /// G' u G of one vector of channels: from the gradient of the transformed weights to that of the nine weights.
 /// # Safety
 /// IN x IN vectors can be read at `from`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn weights_grad_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(
     s: S,
     from: *const f32,
     point: usize,
 ) -> [[S::V; 3]; 3] {
-    let line = |u: [S::V; IN]| -> [S::V; 3] {
-        std::array::from_fn(|k| {
-            let mut sum = s.mul(s.splat(T::WEIGHTS[0][k]), u[0]);
-            for i in 1..IN {
-                sum = s.fma(s.splat(T::WEIGHTS[i][k]), u[i], sum);
-            }
-            sum
-        })
-    };
     let mut half = [[s.splat(0.0); IN]; 3];
     for j in 0..IN {
-        // SAFETY: j and i are below IN.
-        let column = line(std::array::from_fn(|i| unsafe { s.load(from.add((i * IN + j) * point)) }));
+        let mut column = [s.splat(0.0); IN];
+        for i in 0..IN {
+            // SAFETY: i and j are below IN.
+            column[i] = unsafe { s.load(from.add((i * IN + j) * point)) };
+        }
+        let column = weights_grad_line::<S, T, IN, OUT>(s, column);
         for k in 0..3 {
             half[k][j] = column[k];
         }
     }
-    half.map(line)
+    let mut taps = [[s.splat(0.0); 3]; 3];
+    for k in 0..3 {
+        taps[k] = weights_grad_line::<S, T, IN, OUT>(s, half[k]);
+    }
+    taps
 }
