@@ -1,5 +1,6 @@
-//! Activation functions and their derivatives, one number at a time.
+//! Activation functions and their derivatives: of one number, and of vectors in loops that are compiled once a function.
 
+use super::simd::{Simd, WIDTH_MAX};
 use crate::compute::Activation;
 
 /// The activation.
@@ -45,6 +46,76 @@ fn tanh_softplus(z: f32) -> f32 {
 #[inline(always)]
 pub(super) fn sigmoid(z: f32) -> f32 {
     1.0 / (1.0 + (-z).exp())
+}
+
+/// An activation of vectors.
+pub(super) trait Function {
+    /// The activation.
+    fn value<S: Simd>(s: S, z: S::V) -> S::V;
+    /// Its derivative at `z`, times `dy`.
+    fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V;
+}
+
+pub(super) struct Identity;
+pub(super) struct Relu;
+pub(super) struct Mish;
+pub(super) struct Silu;
+
+impl Function for Identity {
+    #[inline(always)]
+    fn value<S: Simd>(_: S, z: S::V) -> S::V {
+        z
+    }
+    #[inline(always)]
+    fn grad<S: Simd>(_: S, _: S::V, dy: S::V) -> S::V {
+        dy
+    }
+}
+
+impl Function for Relu {
+    #[inline(always)]
+    fn value<S: Simd>(s: S, z: S::V) -> S::V {
+        s.max(z, s.splat(0.0))
+    }
+    #[inline(always)]
+    fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V {
+        s.where_positive(z, dy)
+    }
+}
+
+impl Function for Mish {
+    #[inline(always)]
+    fn value<S: Simd>(s: S, z: S::V) -> S::V {
+        one_by_one(s, z, |z| value(Activation::Mish, z))
+    }
+    #[inline(always)]
+    fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V {
+        s.mul(dy, one_by_one(s, z, |z| slope(Activation::Mish, z)))
+    }
+}
+
+impl Function for Silu {
+    #[inline(always)]
+    fn value<S: Simd>(s: S, z: S::V) -> S::V {
+        one_by_one(s, z, |z| value(Activation::Silu, z))
+    }
+    #[inline(always)]
+    fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V {
+        s.mul(dy, one_by_one(s, z, |z| slope(Activation::Silu, z)))
+    }
+}
+
+#[inline(always)]
+fn one_by_one<S: Simd>(s: S, v: S::V, f: impl Fn(f32) -> f32) -> S::V {
+    let mut all = [0.0f32; WIDTH_MAX];
+    // SAFETY: the array holds the widest vector.
+    unsafe {
+        s.store(all.as_mut_ptr(), v);
+        for x in &mut all[..S::WIDTH] {
+            *x = f(*x);
+        }
+        s.load(all.as_ptr())
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Batch norm over the on-board points, and the way back through norm and activation.
 
-use super::frame::activate_grad;
+use super::activation::{Function, Identity, Mish, Relu, Silu};
 use super::simd::{Kernel, Simd};
 use super::team::{Chunks, ChunksMut};
 use super::{CHUNK_CELLS, CpuBuf, CpuOps, grown, lock, part, part_mut};
@@ -209,7 +209,19 @@ struct Sums<'a> {
 impl Kernel for Sums<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Sums { c, act, saved, x, mask, dy, partial } = self;
+        match self.act {
+            Activation::Identity => self.add::<S, Identity>(s),
+            Activation::Relu => self.add::<S, Relu>(s),
+            Activation::Mish => self.add::<S, Mish>(s),
+            Activation::Silu => self.add::<S, Silu>(s),
+        }
+    }
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn add<S: Simd, F: Function>(self, s: S) {
+        let Sums { c, saved, x, mask, dy, partial, .. } = self;
         assert!(x.len() >= mask.len() * c && dy.len() >= mask.len() * c && partial.len() == 2 * c && saved.len() >= 4 * c);
         partial.fill(0.0);
         for ((x, dy), mask) in x.chunks(BLOCK_CELLS * c).zip(dy.chunks_mut(BLOCK_CELLS * c)).zip(mask.chunks(BLOCK_CELLS)) {
@@ -229,7 +241,7 @@ impl Kernel for Sums<'_> {
                             continue;
                         }
                         let x = s.load_n(x.as_ptr().add(cell * c + at), n);
-                        let dz = activate_grad(s, act, s.fma(x, scale, shift), s.load_n(to, n));
+                        let dz = F::grad(s, s.fma(x, scale, shift), s.load_n(to, n));
                         s.store_n(to, n, dz);
                         dbias = s.add(dbias, dz);
                         dscale = s.fma(s.mul(dz, s.sub(x, mean)), inv_std, dscale);

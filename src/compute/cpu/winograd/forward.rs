@@ -180,6 +180,7 @@ impl Forward<'_> {
         let (framed, rest) = std::mem::take(&mut self.scratch).split_at_mut(between.frame);
         let (input, rest) = rest.split_at_mut(IN * IN * between.input_point);
         let output = &mut rest[..IN * IN * between.output_point];
+        frame::clear_border(frame, framed);
         for image in self.images.0..self.images.1 {
             frame::fill(s, frame, self.view, image, framed);
             let first = (image - self.images.0) * self.grid.image_tiles();
