@@ -2,14 +2,21 @@
 //!
 //! `EDGEZERO_FUZZ_LINES=1000000 cargo test --test protocol_fuzz` sends a million to each; here it is fewer.
 
+mod common;
+#[path = "common/engine.rs"]
+mod engine;
+
+use common::TempDir;
 use edgezero::base::rng::{below, rng};
 use edgezero::base::signal::Stop;
 use edgezero::infer::scripted::Scripted;
 use edgezero::infer::{Batcher, Evaluation, Evaluator, Request};
+use edgezero::net::{NetConfig, tensors};
 use edgezero::opponent::analysis::{self, AnalysisConfig};
 use edgezero::opponent::gtp::{Input, Line, Lines, serve};
 use edgezero::opponent::{Effort, OpponentConfig, Session, Side};
 use edgezero::search::SearchConfig;
+use engine::Engine;
 use rand::Rng as _;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -304,6 +311,34 @@ fn gtp_lines() {
         *counts.entry(sign).or_insert(0) += 1;
     }
     println!("gtp: {} lines, answers {counts:?}, slowest {slowest:?}", n_lines());
+}
+
+/// The program itself reads ahead while it answers, and a line ends the analysis before it.
+#[test]
+fn gtp_lines_through_a_pipe() {
+    let dir = TempDir::new("fuzz-pipe");
+    let net = dir.path().join("net.safetensors");
+    tensors::save(&net, &NetConfig::named("b2c32").unwrap().init(1)).unwrap();
+    let mut engine = Engine::start(["gtp", "--visits", "4", "--threads", "1", "--ponder", "--net", net.to_str().unwrap()]);
+    let mut draw = Draw(rng(2026, 2));
+    let n = n_lines() / 10;
+    engine.send("boardsize 5");
+    for id in 1..=n {
+        let text = loop {
+            let (text, _) = command(&mut draw);
+            if words_of(&text).first().is_some_and(|name| name != "quit") {
+                break text;
+            }
+        };
+        engine.send(&format!("{id} {text}"));
+    }
+    let (out, _) = engine.end();
+    let id_of = |line: &String| -> Option<usize> {
+        let rest = line.strip_prefix(['=', '?'])?;
+        rest.split(' ').next()?.parse().ok()
+    };
+    let ids: Vec<usize> = out.iter().filter_map(id_of).collect();
+    assert!(ids.iter().copied().eq(1..=n), "{} of {n} lines answered", ids.len());
 }
 
 /// Values that make a query wrong, each by itself.
