@@ -3,6 +3,7 @@
 //! The rooms and the direction of their imports are described in ARCHITECTURE.md;
 //! `tests/layering.rs` holds them.
 
+pub mod arena;
 pub mod base;
 pub mod compute;
 pub mod corpus;

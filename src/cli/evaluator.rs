@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Positions evaluated at once, at the least: the eight symmetries of one.
 const BATCH_MIN: usize = 8;
+/// Most positions evaluated at once for several users: more fill no core better, and take memory.
+const BATCH_MAX: usize = 64;
 /// The names of a run's net, the first that is there.
 const NETS_OF_RUN: [&str; 2] = ["net.safetensors", "net.bin.gz"];
 
@@ -17,14 +19,19 @@ const NETS: &str = "the folder of a run of `edgezero train`, or a KataGo net of 
 
 /// Opens `net`, a file or a run's folder, on the backend that was asked for.
 pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
-    let file = file_of(net)?;
-    let evaluator = infer::open(&file, ctx.backend, ctx.threads, ctx.profile.search.batch_size.max(BATCH_MIN))
-        .map_err(|e| e.or_hint(NETS))?;
-    log::info!("net={} {} threads={}", file.display(), evaluator.describe(), ctx.threads);
+    open_for(&file_of(net)?, ctx.threads, 1, ctx)
+}
+
+/// Opens the file of a net for `n_users` at once, on `threads` where the processor evaluates it.
+pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Context) -> Result<Box<dyn Evaluator>> {
+    let batch_max = (ctx.profile.search.batch_size * n_users).clamp(BATCH_MIN, BATCH_MAX.max(ctx.profile.search.batch_size));
+    let evaluator = infer::open(file, ctx.backend, threads, batch_max).map_err(|e| e.or_hint(NETS))?;
+    log::info!("net={} {} threads={threads}", file.display(), evaluator.describe());
     Ok(evaluator)
 }
 
-fn file_of(net: &Path) -> Result<PathBuf> {
+/// The file of a net that was named by it or by a run's folder.
+pub(super) fn file_of(net: &Path) -> Result<PathBuf> {
     if !net.exists() {
         return Err(Error::new(net.display(), "no such file or folder").hint(NETS));
     }

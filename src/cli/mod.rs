@@ -13,6 +13,7 @@ mod convert;
 mod evaluator;
 mod gtp;
 mod inspect;
+mod match_;
 mod play;
 mod profiles;
 mod replay;
@@ -29,6 +30,7 @@ commands! {
     Train(train::TrainArgs) = train::run,
     Gtp(gtp::GtpArgs) = gtp::run,
     Play(play::PlayArgs) = play::run,
+    Match(match_::MatchArgs) = match_::run,
     Analysis(analysis::AnalysisArgs) = analysis::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
     Bench(bench::BenchArgs) = bench::run,

@@ -26,6 +26,11 @@ impl Progress {
         Progress { name, bar, start: Instant::now(), last: Instant::now() }
     }
 
+    /// Whether it is drawn on a terminal, rather than told in lines.
+    pub(super) fn is_bar(&self) -> bool {
+        self.bar.is_some()
+    }
+
     /// `done` of `total`, in whatever unit; `counts` are shown with their rates, on a terminal the last one with its rate.
     pub(super) fn show(&mut self, done: u64, total: u64, counts: &[(&str, u64)]) {
         // Ten drawings a second are smooth; more would only take time from the work.

@@ -99,6 +99,11 @@ impl BackendChoice {
     }
 }
 
+/// Whether [`read_net`] would try to read a file of this name.
+pub fn is_net_name(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) || katago::is_model_name(path)
+}
+
 /// Reads a net: ours (`.safetensors`) or KataGo's, by the name.
 pub fn read_net(path: &Path) -> Result<Net> {
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) {

@@ -27,6 +27,11 @@ impl SearchConfig {
         within("batch_size", self.batch_size, 1..=BATCH_MAX, "positions")
     }
 
+    /// What each of `n` searches at once may take of this one's memory.
+    pub fn shared_by(&self, n: usize) -> SearchConfig {
+        SearchConfig { tree_mb: (self.tree_mb / n).max(1), cache_mb: self.cache_mb / n, ..self.clone() }
+    }
+
     /// Bytes of the tree and of the kept evaluations.
     pub fn bytes(&self) -> u64 {
         ((self.tree_mb + self.cache_mb) as u64) << 20
