@@ -30,16 +30,20 @@ impl Encoder {
         row.clear();
         row.set_size(size.w(), size.h());
         let n_history = if game.hides_history() { 0 } else { HISTORY_MAX };
-        encode_stones(game, row);
+        set_plane(row, plane::OWN, game.board().stones(game.to_move()), game);
+        set_plane(row, plane::OPP, game.board().stones(game.to_move().opponent()), game);
         encode_ko(game, row);
         encode_moves(game, n_history, row);
-        self.encode_ladders(game, n_history, row);
+        self.encode_chains(game, n_history, row);
         encode_area(game, row);
         encode_numbers(game, row);
     }
 
-    fn encode_ladders(&mut self, game: &Game, n_history: usize, row: &mut PackedRow) {
+    fn encode_chains(&mut self, game: &Game, n_history: usize, row: &mut PackedRow) {
         let now = self.ladders(game, 0);
+        let [one, two, three] = now.short;
+        set_plane(row, plane::LIBERTIES_LOW, &(one | three), game);
+        set_plane(row, plane::LIBERTIES_HIGH, &(two | three), game);
         let working = now.working[game.to_move().opponent().index()];
         set_plane(row, plane::LADDER, &(now.laddered | working), game);
         for (back, plane) in [(1, plane::LADDER_PREV), (2, plane::LADDER_PREV2)] {
@@ -76,25 +80,6 @@ fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, game: &Game) 
         let len = row.len();
         row.set_plane(plane, PointSet::ROWS_AT_ONCE * len, points.rows(game.size().h(), len));
     }
-}
-
-fn encode_stones(game: &Game, row: &mut PackedRow) {
-    let board = game.board();
-    set_plane(row, plane::OWN, board.stones(game.to_move()), game);
-    set_plane(row, plane::OPP, board.stones(game.to_move().opponent()), game);
-    // Stones of chains with one, two and three liberties.
-    let mut few = [PointSet::default(); 3];
-    for p in board.chains() {
-        if let Some(points) = few.get_mut(board.liberties(p).wrapping_sub(1)) {
-            board.chain(p).for_each(|s| {
-                points.insert(s);
-            });
-        }
-    }
-    let [one, two, three] = few;
-    let (low, high) = (one | three, two | three);
-    set_plane(row, plane::LIBERTIES_LOW, &low, game);
-    set_plane(row, plane::LIBERTIES_HIGH, &high, game);
 }
 
 fn encode_ko(game: &Game, row: &mut PackedRow) {

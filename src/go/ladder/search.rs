@@ -54,7 +54,6 @@ impl Search<'_> {
     /// Reads one question out; gives the answer and the points that the proof looked at.
     pub(super) fn answer(board: &mut Board, d: Point, question: Question) -> (bool, PointSet) {
         let mut search = Search { board, moves_left: MOVES_MAX, seen: PointSet::default() };
-        search.note_chain(d);
         let captured = match question {
             Question::DefenderFirst => search.captured_defender_first(d),
             Question::AttackerAt { first, last } => search.captured_by(d, first, last),
@@ -64,6 +63,7 @@ impl Search<'_> {
 
     /// Whether the chain at `d`, in atari, is lost although its owner moves first.
     fn captured_defender_first(&mut self, d: Point) -> bool {
+        self.note_chain(d);
         let last = first_liberty(self.board, d);
         let ko = self.board.replace_ko(None);
         let captured = self.defend(0, d, last);
@@ -74,11 +74,17 @@ impl Search<'_> {
     /// Whether the attacker's move `first` leads to the capture of the chain at `d`, whose other liberty is `last`.
     fn captured_by(&mut self, d: Point, first: Point, last: Point) -> bool {
         let attacker = color_at(self.board, d).opponent();
-        self.seen.insert_with_neighbors(first);
         self.seen.insert_with_neighbors(last);
-        if room(self.board, d, last, [first, last]).is_full() || self.board.check(first, attacker, Suicide::Forbidden).is_err() {
+        self.seen.insert(first);
+        if room(self.board, d, last, [first, last]).is_full() {
+            // That the chain has these two liberties is part of the question.
             return false;
         }
+        self.seen.insert_with_neighbors(first);
+        if self.board.check(first, attacker, Suicide::Forbidden).is_err() {
+            return false;
+        }
+        self.note_chain(d);
         let undo = self.board.play_with_undo(first, attacker);
         // The defender may retake a ko at once the first time, as if a threat had been answered.
         self.board.clear_ko();
@@ -98,19 +104,16 @@ impl Search<'_> {
         let defender = color_at(self.board, d);
         let name = self.board.chain_name(d);
         self.seen.insert_with_neighbors(last);
-        let mut takes = false;
-        for q in last.around() {
-            let Some(color) = self.board.get(q) else { continue };
-            if color != defender {
-                takes |= self.board.liberties(q) == 1;
-            } else if self.board.chain_name(q) != name {
-                // From here on the chains that the move joins are part of what is looked at.
-                self.note_chain(q);
-            }
-        }
+        let takes = last.around().into_iter().any(|q| self.board.get(q) == Some(defender.opponent()) && self.board.liberties(q) == 1);
         let gained = if takes { Few::default() } else { room(self.board, d, last, [last, last]) };
         if gained.is_full() {
             return false;
+        }
+        for q in last.around() {
+            if self.board.get(q) == Some(defender) && self.board.chain_name(q) != name {
+                // From here on the chains that the move joins are part of what is looked at.
+                self.note_chain(q);
+            }
         }
         let mut captures = captures(self.board, d, defender);
         if takes {
