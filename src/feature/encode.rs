@@ -40,7 +40,7 @@ impl Encoder {
     }
 
     fn encode_chains(&mut self, game: &Game, n_history: usize, row: &mut PackedRow) {
-        let now = self.ladders(game, 0);
+        let now = *self.ladders(game, 0);
         let [one, two, three] = now.short;
         set_plane(row, plane::LIBERTIES_LOW, &(one | three), game);
         set_plane(row, plane::LIBERTIES_HIGH, &(two | three), game);
@@ -53,13 +53,13 @@ impl Encoder {
     }
 
     /// The ladders `back` moves ago, 0 to 2.
-    fn ladders(&mut self, game: &Game, back: usize) -> Ladders {
+    fn ladders(&mut self, game: &Game, back: usize) -> &Ladders {
         // The stones, the board's size and the ko ban are all that ladders depend on.
         let (hash, ko) = game.position_before(back);
         let ko = ko.map_or(0, |p| 1 + p.index(BOARD_LEN_MAX) as u64);
         let key = mix(hash ^ mix(ko << 16 | (game.size().w() << 8 | game.size().h()) as u64));
-        if let Some((_, ladders)) = self.kept.iter().find(|(k, _)| *k == key) {
-            return *ladders;
+        if let Some(i) = self.kept.iter().position(|(k, _)| *k == key) {
+            return &self.kept.iter().nth(i).expect("found there").1;
         }
         let ladders = match back {
             0 => self.reader.read(game.board()),
@@ -69,7 +69,7 @@ impl Encoder {
             self.kept.pop_front();
         }
         self.kept.push_back((key, ladders)).expect("one was taken out when full");
-        ladders
+        &self.kept.back().expect("just put there").1
     }
 }
 

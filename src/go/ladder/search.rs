@@ -1,7 +1,7 @@
 //! Reading one chain out on one board, move by move and back.
 
 use super::{LIBERTIES_ESCAPED, MOVES_MAX};
-use crate::go::board::{Board, Undo};
+use crate::go::board::{Board, Taken, Undo};
 use crate::go::point::{Color, Point};
 use crate::go::pointset::PointSet;
 use crate::go::rules::Suicide;
@@ -24,7 +24,7 @@ pub(super) enum Question {
 }
 
 /// Up to [`LIBERTIES_ESCAPED`] different points: more make no difference.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Few {
     points: [u16; LIBERTIES_ESCAPED],
     n: usize,
@@ -43,6 +43,11 @@ impl Few {
             self.points[self.n] = p.0;
             self.n += 1;
         }
+    }
+
+    /// Liberties to be gained at one of two liberties, after the attacker's move at the other: the same, if it took nothing.
+    fn after(self, undo: &Undo) -> Option<Few> {
+        (undo.taken() == Taken::default()).then_some(self)
     }
 
     fn is_full(&self) -> bool {
@@ -66,7 +71,7 @@ impl Search<'_> {
         self.note_chain(d);
         let last = first_liberty(self.board, d);
         let ko = self.board.replace_ko(None);
-        let captured = self.defend(0, d, last);
+        let captured = self.defend(0, d, last, None);
         self.board.replace_ko(ko);
         captured
     }
@@ -76,7 +81,8 @@ impl Search<'_> {
         let attacker = color_at(self.board, d).opponent();
         self.seen.insert_with_neighbors(last);
         self.seen.insert(first);
-        if room(self.board, d, last, [first, last]).is_full() {
+        let room = room(self.board, d, last, [first, last]);
+        if room.is_full() {
             // That the chain has these two liberties is part of the question.
             return false;
         }
@@ -88,13 +94,14 @@ impl Search<'_> {
         let undo = self.board.play_with_undo(first, attacker);
         // The defender may retake a ko at once the first time, as if a threat had been answered.
         self.board.clear_ko();
-        let captured = self.defend(0, d, last);
+        let captured = self.defend(0, d, last, room.after(&undo));
         self.board.take_back(&undo);
         captured
     }
 
-    /// Whether the chain at `d` with its `last` liberty is captured, its owner to move at `depth` of the line.
-    fn defend(&mut self, depth: usize, d: Point, last: Point) -> bool {
+    /// Whether the chain at `d` with its `last` liberty is captured, its owner to move at `depth` of the line. `known`: what
+    /// it gains there, where that is known.
+    fn defend(&mut self, depth: usize, d: Point, last: Point, known: Option<Few>) -> bool {
         if depth > self.board.size().n_points() * 3 / 2 {
             return true;
         }
@@ -104,8 +111,13 @@ impl Search<'_> {
         let defender = color_at(self.board, d);
         let name = self.board.chain_name(d);
         self.seen.insert_with_neighbors(last);
-        let takes = last.around().into_iter().any(|q| self.board.get(q) == Some(defender.opponent()) && self.board.liberties(q) == 1);
-        let gained = if takes { Few::default() } else { room(self.board, d, last, [last, last]) };
+        let takes =
+            last.around().into_iter().any(|q| self.board.get(q) == Some(defender.opponent()) && self.board.liberties(q) == 1);
+        let gained = match known {
+            _ if takes => Few::default(),
+            Some(room) => room,
+            None => room(self.board, d, last, [last, last]),
+        };
         if gained.is_full() {
             return false;
         }
@@ -161,17 +173,17 @@ impl Search<'_> {
         if is_double_ko_death(self.board, d, [a, b]) {
             return true;
         }
-        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, [a, b]).n);
+        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, [a, b]));
         // First what leaves the defender the fewest liberties.
-        let firsts = if room_b <= room_a { [(a, b, room_b), (b, a, room_a)] } else { [(b, a, room_a), (a, b, room_b)] };
+        let firsts = if room_b.n <= room_a.n { [(a, b, room_b), (b, a, room_a)] } else { [(b, a, room_a), (a, b, room_b)] };
         let before = self.seen;
         for (first, last, room) in firsts {
-            if room == LIBERTIES_ESCAPED {
+            if room.is_full() {
                 break;
             }
             let tried = std::mem::replace(&mut self.seen, before);
             if let Some(undo) = self.step(first, attacker) {
-                let captured = self.defend(depth + 1, d, last);
+                let captured = self.defend(depth + 1, d, last, room.after(&undo));
                 self.board.take_back(&undo);
                 if captured {
                     return true;
