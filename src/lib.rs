@@ -14,6 +14,7 @@ pub mod infer;
 pub mod net;
 pub mod opponent;
 pub mod profile;
+pub mod search;
 pub mod sgf;
 pub mod shard;
 pub mod train;

@@ -43,6 +43,9 @@ pub(super) fn normalize(args: impl IntoIterator<Item = OsString>) -> Result<Vec<
         } else {
             rest.push(match key.as_str() {
                 "-h" => "--help".to_string(),
+                // As KaTrain and others call KataGo.
+                "-model" => "--net".to_string(),
+                "-config" | "-override-config" | "-analysis-threads" => format!("-{key}"),
                 // `-V` is `--version`, which needs no command.
                 "-V" => "--version".to_string(),
                 // argh would take it for an option; a command that reads files reads standard input all the same.
@@ -75,6 +78,7 @@ mod tests {
             ("gtp --net=a=b.bin.gz", "gtp --net a=b.bin.gz"),
             ("gtp --net x --threads 2 --profile=nano", "--threads 2 --profile nano gtp --net x"),
             ("train -vv -h", "-v -v train --help"),
+            ("analysis -model a.bin.gz -config b.cfg", "analysis --net a.bin.gz --config b.cfg"),
             ("-V", "--version"),
             ("inspect --version", "--version inspect"),
             ("inspect -- --threads=2 -h", "inspect -- --threads=2 -h"),

@@ -3,10 +3,12 @@
 use super::Context;
 use crate::base::{Error, Result};
 use crate::infer::{self, Evaluator};
+use crate::opponent::{Effort, Level, OpponentConfig, Session};
+use crate::search::SearchConfig;
 use std::path::{Path, PathBuf};
 
-/// Positions evaluated at once: the eight symmetries of one.
-const BATCH_MAX: usize = 8;
+/// Positions evaluated at once, at the least: the eight symmetries of one.
+const BATCH_MIN: usize = 8;
 /// The names of a run's net, the first that is there.
 const NETS_OF_RUN: [&str; 2] = ["net.safetensors", "net.bin.gz"];
 
@@ -16,7 +18,8 @@ const NETS: &str = "the folder of a run of `edgezero train`, or a KataGo net of 
 /// Opens `net`, a file or a run's folder, on the backend that was asked for.
 pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
     let file = file_of(net)?;
-    let evaluator = infer::open(&file, ctx.backend, ctx.threads, BATCH_MAX).map_err(|e| e.or_hint(NETS))?;
+    let evaluator = infer::open(&file, ctx.backend, ctx.threads, ctx.profile.search.batch_size.max(BATCH_MIN))
+        .map_err(|e| e.or_hint(NETS))?;
     log::info!("net={} {} threads={}", file.display(), evaluator.describe(), ctx.threads);
     Ok(evaluator)
 }
@@ -31,4 +34,34 @@ fn file_of(net: &Path) -> Result<PathBuf> {
     let files = NETS_OF_RUN.map(|name| net.join(name));
     let found = files.into_iter().find(|file| file.is_file());
     found.ok_or_else(|| Error::new(net.display(), "a folder without a net").hint("edgezero train --out DIR, which leaves one"))
+}
+
+/// Opens `net` for a session that searches, within the profile's memory.
+pub(super) fn session(net: &Path, config: OpponentConfig, effort: Effort, ctx: &Context) -> Result<Session> {
+    let search = search_config(ctx)?;
+    Session::with_search(open(net, ctx)?, config, search, effort)
+}
+
+/// The profile's search, if it fits the memory of a run.
+pub(super) fn search_config(ctx: &Context) -> Result<SearchConfig> {
+    let (search, budget) = (&ctx.profile.search, ctx.profile.ram_budget_bytes());
+    if search.bytes() > budget {
+        let what = format!("tree and cache take {} MiB, the run may take {}", search.bytes() >> 20, budget >> 20);
+        return Err(Error::new(&ctx.profile.name, what).hint("a smaller search.tree_mb"));
+    }
+    log::info!("tree_mb={} cache_mb={} budget_mb={}", search.tree_mb, search.cache_mb, budget >> 20);
+    Ok(search.clone())
+}
+
+/// The limits that flags set on each move.
+pub(super) fn effort(visits: Option<u32>, playouts: Option<u32>, time: Option<f64>, level: Option<&str>) -> Result<Effort> {
+    for (flag, value) in [("--visits", visits), ("--playouts", playouts)] {
+        if value == Some(0) {
+            return Err(Error::call(flag, "0, expected 1 or more"));
+        }
+    }
+    if let Some(seconds) = time.filter(|s| !(0.0..=86_400.0).contains(s)) {
+        return Err(Error::call("--time", format!("{seconds}, expected 0 to 86400 seconds")));
+    }
+    Ok(Effort { visits, playouts, seconds: time, level: level.map(Level::parse).transpose()? })
 }

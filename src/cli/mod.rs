@@ -7,6 +7,7 @@ mod args;
 mod out;
 mod progress;
 
+mod analysis;
 mod bench;
 mod convert;
 mod evaluator;
@@ -28,6 +29,7 @@ commands! {
     Train(train::TrainArgs) = train::run,
     Gtp(gtp::GtpArgs) = gtp::run,
     Play(play::PlayArgs) = play::run,
+    Analysis(analysis::AnalysisArgs) = analysis::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
     Bench(bench::BenchArgs) = bench::run,
 }

@@ -7,7 +7,7 @@ use super::out::outln;
 use crate::base::fs::WholeFile;
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Rules, Size};
-use crate::opponent::{Header, Outcome, Player, Program, Seats, Session, board_text, play_game, result_text, to_sgf};
+use crate::opponent::{Header, Outcome, Player, Program, Seats, board_text, play_game, result_text, to_sgf};
 use argh::FromArgs;
 use indicatif::ProgressBar;
 use std::path::PathBuf;
@@ -34,6 +34,18 @@ pub(super) struct PlayArgs {
     /// komi; the default is the profile's
     #[argh(option)]
     komi: Option<f32>,
+    /// visits of a move; the default is the profile's, or what the clock allows
+    #[argh(option)]
+    visits: Option<u32>,
+    /// playouts of a move, without those kept from the move before
+    #[argh(option)]
+    playouts: Option<u32>,
+    /// seconds of a move
+    #[argh(option)]
+    time: Option<f64>,
+    /// strength from 20k to 9d: weaker ones play the net's other likely moves too
+    #[argh(option)]
+    level: Option<String>,
     /// file to write the game to
     #[argh(option)]
     sgf: Option<PathBuf>,
@@ -51,7 +63,8 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     let mut sgf = args.sgf.as_deref().map(WholeFile::create).transpose()?;
     let rules = config.rules.clone();
     let mut game = Game::new(size, Rules::parse(&config.rules)?, config.komi);
-    let mut session = Session::new(evaluator::open(&args.net, ctx)?, config)?;
+    let effort = evaluator::effort(args.visits, args.playouts, args.time, args.level.as_deref())?;
+    let mut session = evaluator::session(&args.net, config, effort, ctx)?;
     let mut program = args.against.as_deref().map(|command| Program::start(command, &ctx.stop)).transpose()?;
 
     let names = match (&program, args.color) {

@@ -6,4 +6,4 @@ mod encode;
 
 pub use crate::base::symmetry::Symmetry;
 pub use crate::compute::packed::PackedRow;
-pub use encode::Encoder;
+pub use encode::{Encoder, LineEnd, Scene};

@@ -3,6 +3,7 @@
 //! Invariant: every position reached here is legal under the rules it was played with, or was stated as a set-up.
 
 pub mod board;
+mod branch;
 pub mod game;
 pub mod handicap;
 pub mod ladder;
@@ -14,6 +15,7 @@ pub mod rules;
 pub mod score;
 
 pub use board::{Board, Illegal, Undo};
+pub use branch::Branch;
 pub use game::Game;
 pub use point::{Color, Move, Point, Size};
 pub use pointset::{PointList, PointSet};

@@ -4,6 +4,7 @@ use super::board::Board;
 use super::point::{CELLS, Color, Point};
 use super::pointset::PointSet;
 use super::rules::{Suicide, Tax};
+use crate::base::limits::POINTS_MAX;
 use std::ops::{Index, IndexMut};
 
 /// One value a point.
@@ -186,10 +187,13 @@ struct Region {
     is_closed: bool,
 }
 
+/// Regions that stones can cut a board into: the points of one colour of a chessboard.
+const REGIONS_MAX: usize = POINTS_MAX.div_ceil(2);
+
 /// Benson's analysis for one colour.
 struct Benson {
     /// All regions, or none where no chain is alive.
-    regions: Vec<Region>,
+    regions: heapless::Vec<Region, REGIONS_MAX>,
     /// Stones of chains that are alive.
     alive: PointSet,
 }
@@ -201,13 +205,17 @@ impl Benson {
         let outside = board.points() - own;
         // Where the opponent may take his own stones off by suicide, points under his stones count too.
         let may_count = if suicide == Suicide::Forbidden { board.empty_points() } else { outside };
-        let mut benson = Benson { regions: Vec::new(), alive: PointSet::default() };
+        let mut benson = Benson { regions: heapless::Vec::new(), alive: PointSet::default() };
         let region =
             |points: PointSet, vital_to| Region { points, vital_to, n_inner: (points - near_own).len(), is_closed: true };
         // A point that counts and touches no own stone makes a region vital to none: most of the board.
         let vital_to_none = ((outside & may_count) - near_own).flooded(&outside);
         for points in (outside - vital_to_none).pieces() {
-            benson.regions.push(region(points, chains_at_every_point(board, color, &(points & may_count))));
+            benson
+                .regions
+                .push(region(points, chains_at_every_point(board, color, &(points & may_count))))
+                .map_err(|_| ())
+                .expect("no two regions touch");
         }
         if !benson.has_chain_with_two() {
             benson.regions.clear();

@@ -2,10 +2,14 @@
 //!
 //! Backends open in the order TensorRT, CUDA, CPU unless one is asked for ([`open`]).
 
+pub mod batch;
+pub mod cache;
 pub mod native;
 pub mod post;
 pub mod scripted;
 
+pub use batch::{Batcher, Client};
+pub use cache::Cache;
 pub use post::{NoResult, Output};
 
 use crate::base::{Error, Result};
@@ -53,6 +57,20 @@ pub trait Evaluator: Send {
 
     /// One line: the net and the backend.
     fn describe(&self) -> String;
+
+    /// What it looks at; most need the rows.
+    fn looks_at(&self) -> Looks {
+        Looks::Rows
+    }
+}
+
+/// What an evaluator looks at in its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// The whole packed row.
+    Rows,
+    /// Only the size of the array: rows may be of anything.
+    Sizes,
 }
 
 /// A backend asked for.

@@ -1,14 +1,12 @@
 //! Which move: the policy's best that is legal and does something, or a pass that loses nothing.
 
 use super::judge::{View, dead_stones};
-use crate::go::rules::{FriendlyPass, Scoring};
-use crate::go::score::safe_territory;
+use super::mind::OPENING_POINTS_PER_STONE;
 use crate::go::{Board, Color, Game, Move, Point, PointSet, playout, score};
+use crate::search::{takes_board_literally, useless_points};
 
 /// A game longer than this many moves a point is not getting anywhere; the longest real ones have 1.5.
 const MOVES_PER_POINT_MAX: usize = 3;
-/// With fewer than one stone on this many points nothing is settled and a pass makes no sense.
-const OPENING_POINTS_PER_STONE: usize = 4;
 /// Ownership from which on a point is settled.
 const SETTLED_FROM: f32 = 0.5;
 /// Passes in a row that show that the other side is done.
@@ -51,29 +49,11 @@ pub(super) fn dead_at_end(game: &Game, view: &View) -> PointSet {
     }
 }
 
-fn takes_board_literally(game: &Game) -> bool {
-    let rules = game.rules();
-    rules.scoring == Scoring::Area && rules.friendly_pass == FriendlyPass::Literal
-}
-
 /// The policy's best legal move on a point that is not useless.
 fn best_move(game: &Game, view: &View) -> Option<Move> {
     let board = game.board();
     let color = game.to_move();
-    let suicide = game.rules().suicide;
-    let mut useless = safe_territory(board, color.opponent(), suicide);
-    let own = safe_territory(board, color, suicide);
-    if takes_board_literally(game) {
-        // What stands in there has to be taken off by hand.
-        let to_clear = own.iter().any(|p| board.get(p).is_some());
-        own.iter().filter(|_| !to_clear).for_each(|p| {
-            useless.insert(p);
-        });
-    } else {
-        own.iter().for_each(|p| {
-            useless.insert(p);
-        });
-    }
+    let useless = useless_points(game);
     let weight = |p: Point| match view.weight(Move::Play(p)) {
         w if w.is_nan() => f32::NEG_INFINITY,
         w => w,
@@ -89,7 +69,7 @@ fn best_move(game: &Game, view: &View) -> Option<Move> {
 
 /// Whether `p` is an eye of `color` that nothing forces to fill: only own chains around it, none in atari, and the
 /// opponent on too few corners to make it false.
-fn is_own_eye(board: &Board, p: Point, color: Color) -> bool {
+pub(super) fn is_own_eye(board: &Board, p: Point, color: Color) -> bool {
     playout::is_own_eye(board, p, color) && p.neighbors(board.size()).all(|n| board.liberties(n) >= 2)
 }
 

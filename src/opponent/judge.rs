@@ -1,11 +1,13 @@
 //! The net's view of a position, and who is dead in it.
 
+use super::level::Level;
 use crate::base::Result;
 use crate::base::symmetry::Symmetry;
 use crate::feature::{Encoder, PackedRow};
 use crate::go::rules::{Ko, Scoring};
 use crate::go::{Color, Game, Move, Point, PointSet, life, score};
 use crate::infer::{Evaluation, Evaluator, NoResult, Output, Request};
+use crate::search::Search;
 
 /// Mean ownership of a chain, for or against it, from which on the net is believed: three times in four it is right.
 /// In finished games a good net says 0.9 and more; chains in seki stay below.
@@ -33,6 +35,43 @@ impl View {
         View { len: ownership.len().isqrt(), policy, ownership, win, lead: 0.0 }
     }
 
+    /// What a search has found; none before it has tried a move.
+    pub(super) fn of_search(search: &Search) -> Option<View> {
+        let (report, root, best) = (search.report()?, search.view()?, search.best()?);
+        let white = report.to_move == Color::White;
+        let sign = if white { 1.0 } else { -1.0 };
+        let mut policy = vec![0.0; root.len * root.len + 1];
+        search.policy_target(&mut policy);
+        // The best is not always the most visited.
+        policy[best.policy_index(root.len)] = 1.0;
+        Some(View {
+            len: root.len,
+            policy,
+            ownership: root.ownership.iter().map(|o| sign * o).collect(),
+            win: if white { report.value.win } else { 1.0 - report.value.win },
+            lead: sign * report.value.lead,
+        })
+    }
+
+    /// Leaves one move drawn as a player of `level` would, with `dice` from 0 to 1; passes are not drawn.
+    pub(super) fn draw(&mut self, level: Level, dice: f32) {
+        let (pass, mut weights) = (self.policy.len() - 1, self.policy.clone());
+        if self.policy.iter().all(|w| *w <= self.policy[pass]) {
+            return;
+        }
+        weights[pass] = 0.0;
+        level.soften(&mut weights);
+        let mut left = dice * weights.iter().sum::<f32>();
+        let drawn = weights.iter().position(|w| {
+            left -= w;
+            left < 0.0 && *w > 0.0
+        });
+        if let Some(drawn) = drawn {
+            // The others keep their order, for when this one is no good after all.
+            self.policy[drawn] += 1.0;
+        }
+    }
+
     /// The policy's weight of a move.
     pub(super) fn weight(&self, mv: Move) -> f32 {
         self.policy[mv.policy_index(self.len)]
@@ -53,6 +92,22 @@ pub(super) struct Judge {
 impl Judge {
     pub(super) fn new(evaluator: Box<dyn Evaluator>) -> Judge {
         Judge { evaluator, encoder: Encoder::default() }
+    }
+
+    /// What it asks.
+    pub(super) fn evaluator(&mut self) -> &mut dyn Evaluator {
+        &mut *self.evaluator
+    }
+
+    /// The answers to one position under one symmetry, for the player to move, and which moves are legal.
+    pub(super) fn raw(&mut self, game: &Game, symmetry: Symmetry) -> Result<(Output, Vec<bool>)> {
+        let len = game.size().len_max();
+        let mut row = PackedRow::new(len);
+        self.encoder.encode(game, &mut row);
+        let mut answers = [Evaluation::default()];
+        self.evaluator.evaluate(&[Request { row: row.bytes(), len, symmetry: symmetry.number() }], &mut answers)?;
+        let legal = legal_moves(game, len);
+        Ok((answers[0].post_process(&legal, no_result(game)), legal))
     }
 
     /// The view of the player to move; the mean over the `symmetries` asked for.

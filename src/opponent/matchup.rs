@@ -132,7 +132,7 @@ pub fn result_text(outcome: &Outcome, white: f32) -> String {
     }
 }
 
-/// What a record says beside the moves.
+/// What a record says beside the moves; what is empty is left out.
 pub struct Header<'a> {
     /// Black's and White's names.
     pub players: [&'a str; 2],
@@ -145,10 +145,11 @@ pub struct Header<'a> {
 /// The game as SGF. A game that began with a set-up is not for this.
 pub fn to_sgf(game: &Game, header: &Header<'_>) -> String {
     let mut record = GameRecord::new(game.size());
-    record.players = header.players.map(|name| Some(name.to_string()));
+    let told = |text: &str| (!text.is_empty()).then(|| text.to_string());
+    record.players = header.players.map(told);
     record.rules = Some(header.rules.to_string());
     record.komi = Some(game.komi());
-    record.result_raw = Some(header.result.to_string());
+    record.result_raw = told(header.result);
     record.steps = game.moves().iter().map(|&(color, mv)| Step::Move { color, mv, line: 0, column: 0 }).collect();
     sgf::write(&record)
 }

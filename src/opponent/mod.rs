@@ -5,20 +5,25 @@
 //!
 //! Invariant: a session never answers with a move that its rules forbid, and a game it plays comes to an end.
 
+pub mod analysis;
 pub mod config;
 pub mod gtp;
 
 mod choice;
 mod clock;
 mod judge;
+mod level;
 mod matchup;
+mod mind;
 mod program;
 mod session;
 mod show;
 
-pub use clock::{Clock, TimeLeft, TimeSettings};
+pub use clock::{Clock, TimeControl, TimeLeft};
 pub use config::OpponentConfig;
+pub use level::Level;
 pub use matchup::{Header, Outcome, Player, Seats, play_game, result_text, to_sgf};
+pub use mind::Effort;
 pub use program::Program;
-pub use session::{Answer, Session};
+pub use session::{Answer, Persona, Ponder, Session, Side, Then, Watch};
 pub use show::{board_text, score_text};

@@ -3,12 +3,17 @@
 use super::choice::{choose, dead_at_end};
 use super::clock::Clock;
 use super::config::OpponentConfig;
-use super::judge::{Judge, View};
+use super::judge::View;
+use super::mind::{Effort, Mind, pointless};
 use crate::base::Result;
+use crate::base::rng::mix;
 use crate::base::symmetry::Symmetry;
 use crate::go::{Color, Game, Illegal, Move, Point, PointSet, Rules, Size};
-use crate::infer::Evaluator;
+use crate::infer::{Evaluator, Output};
+use crate::search::{Limits, Params, Report, SearchConfig};
 use crate::sgf::{GameRecord, Step};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 /// Points behind from which on a small chance to win is also clear on the board: small nets are sure of themselves too early.
 const RESIGN_LEAD: f32 = -10.0;
@@ -24,9 +29,76 @@ pub enum Answer {
     Resign,
 }
 
+/// What becomes of a move that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It is played.
+    Play,
+    /// It is only told.
+    Tell,
+}
+
+/// Whose winning chances reports tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// The player to move.
+    #[default]
+    ToMove,
+    /// Black.
+    Black,
+    /// White.
+    White,
+}
+
+/// What a session calls itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persona {
+    /// Answer to `name`.
+    pub name: String,
+    /// Answer to `version`.
+    pub version: String,
+}
+
+impl Default for Persona {
+    fn default() -> Persona {
+        Persona { name: "edgezero".to_string(), version: env!("CARGO_PKG_VERSION").to_string() }
+    }
+}
+
+/// Whether a session thinks in the other's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ponder {
+    /// It waits.
+    #[default]
+    No,
+    /// It goes on with its tree.
+    Yes,
+}
+
+impl Answer {
+    /// GTP's word for it.
+    pub fn gtp(self, size: Size) -> String {
+        match self {
+            Answer::Move(mv) => mv.gtp(size),
+            Answer::Resign => "resign".to_string(),
+        }
+    }
+}
+
+/// Sees a search as it goes, and may break it off.
+pub type Watch<'a> = &'a mut dyn FnMut(&dyn Fn() -> Option<Report>) -> ControlFlow<()>;
+
 /// A game, its rules, its clock, and the net that plays.
 pub struct Session {
-    judge: Judge,
+    mind: Mind,
+    /// How much is thought about a move.
+    pub effort: Effort,
+    /// Whose winning chances reports tell.
+    pub side: Side,
+    /// What it calls itself.
+    pub persona: Persona,
+    /// Whether it thinks in the other's time.
+    pub ponder: Ponder,
     config: OpponentConfig,
     game: Game,
     /// The present game's time.
@@ -36,7 +108,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session on an empty 19x19 board with the rules and the komi of `config`.
+    /// A session on an empty 19x19 board with the rules and the komi of `config`, which plays the net's first thoughts.
     ///
     /// # Errors
     /// Rules that do not exist.
@@ -44,7 +116,24 @@ impl Session {
         let rules = Rules::parse(&config.rules)?;
         let size = Size::square(BOARD_LEN_DEFAULT).expect("19 is a size we play");
         let game = Game::new(size, rules, config.komi);
-        Ok(Session { judge: Judge::new(evaluator), config, game, clock: Clock::default(), n_hopeless: [0; 2] })
+        let mind = Mind::new(evaluator, None);
+        let (clock, effort, side) = (Clock::default(), Effort::default(), Side::default());
+        let (persona, ponder) = (Persona::default(), Ponder::default());
+        Ok(Session { mind, effort, side, persona, ponder, config, game, clock, n_hopeless: [0; 2] })
+    }
+
+    /// A session that searches before it moves.
+    ///
+    /// # Errors
+    /// Rules that do not exist.
+    pub fn with_search(
+        evaluator: Box<dyn Evaluator>,
+        config: OpponentConfig,
+        search: SearchConfig,
+        effort: Effort,
+    ) -> Result<Session> {
+        let session = Session::new(evaluator, config)?;
+        Ok(Session { mind: session.mind.searching(search), effort, ..session })
     }
 
     /// The game as it stands.
@@ -59,6 +148,7 @@ impl Session {
 
     /// Begins a new game on a board of this size; rules and komi stay.
     pub fn set_size(&mut self, size: Size) {
+        self.clock.restart();
         self.game = Game::new(size, *self.game.rules(), self.game.komi());
         self.n_hopeless = [0; 2];
     }
@@ -123,9 +213,135 @@ impl Session {
     /// Chooses and plays the move of `color`, or resigns. Never an illegal move.
     pub fn genmove(&mut self, color: Color) -> Result<Answer> {
         self.game.set_to_move(color);
-        let view = self.judge.look(&self.game, &[Symmetry::IDENTITY])?;
-        let mv = choose(&self.game, &view);
-        self.note(color, &view);
+        let (view, _) = self.think(color, None)?;
+        self.answer(color, &view)
+    }
+
+    /// [`Session::genmove`] or, with [`Then::Tell`], only what it would answer. `watch` is called every `tick` with a way
+    /// to the search as it stands; when it breaks off, the answer is none and nothing was played.
+    pub fn genmove_watched(&mut self, color: Color, then: Then, tick: Duration, watch: Watch<'_>) -> Result<Option<Answer>> {
+        let before = self.game.clone();
+        self.game.set_to_move(color);
+        let (view, broken_off) = self.think(color, Some((tick, watch)))?;
+        if broken_off.is_break() {
+            self.game = before;
+            return Ok(None);
+        }
+        let answer = match then {
+            Then::Play => self.answer(color, &view)?,
+            Then::Tell => Answer::Move(choose(&self.game, &view)),
+        };
+        if then == Then::Tell {
+            self.game = before;
+        }
+        Ok(Some(answer))
+    }
+
+    /// Thinks about the position with `color` to move until `watch`, called every `tick`, breaks off, or there is no room
+    /// for more. `barred` moves are not tried.
+    pub fn analyze(&mut self, color: Color, barred: &[Move], tick: Duration, watch: Watch<'_>) -> Result<()> {
+        let mut game = self.game.clone();
+        game.set_to_move(color);
+        self.mind.analyze(&game, &Limits::NONE, barred, tick, watch).map(|_| ())
+    }
+
+    /// The view after thinking within the limits of the moment, and whether `watch` broke it off.
+    fn think(&mut self, color: Color, watch: Option<(Duration, Watch<'_>)>) -> Result<(View, ControlFlow<()>)> {
+        let begun = Instant::now();
+        let seconds = self.clock.budget(color, self.game.size().n_points(), self.game.moves().len());
+        let limits = self.mind.limits(&self.effort, seconds, begun);
+        let mut broken_off = ControlFlow::Continue(());
+        let mut view = match watch {
+            None => self.mind.think(&self.game, &limits)?,
+            Some((tick, watch)) => {
+                let noting = |report: &dyn Fn() -> Option<Report>| {
+                    broken_off = watch(report);
+                    broken_off
+                };
+                let barred = pointless(&self.game);
+                match self.mind.analyze(&self.game, &limits, &barred, tick, noting)? {
+                    Some(view) => view,
+                    None => self.mind.look(&self.game, &[Symmetry::IDENTITY])?,
+                }
+            }
+        };
+        if let Some(level) = self.effort.level {
+            view.draw(level, self.dice());
+        }
+        self.mind.note_time(&limits);
+        if broken_off.is_continue() {
+            self.clock.spend(color, begun.elapsed().as_secs_f64());
+        }
+        Ok((view, broken_off))
+    }
+
+    /// The net's answers for `color` to move under one symmetry, and which moves are legal, pass last.
+    pub fn raw(&mut self, color: Color, symmetry: Symmetry) -> Result<(Output, Vec<bool>)> {
+        let mut game = self.game.clone();
+        game.set_to_move(color);
+        self.mind.raw(&game, symmetry)
+    }
+
+    /// One line: the net and the backend.
+    pub fn describe(&mut self) -> String {
+        self.mind.describe()
+    }
+
+    /// The last search as it stands.
+    pub fn report(&self) -> Option<Report> {
+        self.mind.report()
+    }
+
+    /// Forgets the tree and the evaluations kept.
+    pub fn forget(&mut self) {
+        self.mind.forget();
+    }
+
+    /// The parameters of the search.
+    pub fn params(&self) -> &Params {
+        self.mind.params()
+    }
+
+    /// Changes the parameters of the search.
+    pub fn set_params(&mut self, params: Params) {
+        self.mind.set_params(params);
+    }
+
+    /// Visits of a move when neither a clock nor [`Session::effort`] says otherwise.
+    pub fn visits_default(&self) -> u32 {
+        self.mind.visits_default()
+    }
+
+    /// Begins a game from a position, `to_move` first, without history; rules and komi stay.
+    ///
+    /// # Errors
+    /// A chain has no liberty, or a point is off the board; the game is as it was.
+    pub fn set_position(&mut self, stones: &[(Point, Color)], to_move: Color) -> std::result::Result<(), Illegal> {
+        let size = self.game.size();
+        if stones.iter().any(|&(p, _)| !size.contains(p)) {
+            return Err(Illegal::OffBoard);
+        }
+        let mut game = Game::new(size, *self.game.rules(), self.game.komi());
+        game.set_stones(stones.iter().map(|&(p, color)| (p, Some(color))));
+        if game.board().chain_without_liberty().is_some() {
+            return Err(Illegal::Suicide);
+        }
+        game.set_to_move(to_move);
+        self.game = game;
+        self.n_hopeless = [0; 2];
+        Ok(())
+    }
+
+    /// A number from 0 to below 1: the same for the same game and seed.
+    fn dice(&self) -> f32 {
+        let bits = mix(self.game.board().hash() ^ mix(self.mind.params().seed ^ self.game.moves().len() as u64));
+        (bits >> 40) as f32 / (1 << 24) as f32
+    }
+
+    /// Plays what `view` says, or resigns.
+    fn answer(&mut self, color: Color, view: &View) -> Result<Answer> {
+        let mv = choose(&self.game, view);
+        self.note(color, view);
         // Who passes has nothing left to do: the count says the same as giving up.
         if mv != Move::Pass && self.resigns(color) {
             return Ok(Answer::Resign);
@@ -140,7 +356,7 @@ impl Session {
             true => PointSet::default(),
             false => {
                 let symmetries: Vec<Symmetry> = Symmetry::all().collect();
-                dead_at_end(&self.game, &self.judge.look(&self.game, &symmetries)?)
+                dead_at_end(&self.game, &self.mind.look(&self.game, &symmetries)?)
             }
         };
         Ok((self.game.score_white(&dead), dead))
@@ -162,5 +378,58 @@ impl Session {
         let n_points = self.game.size().n_points() as f32;
         self.n_hopeless[color.index()] >= self.config.resign_streak
             && self.game.moves().len() as f32 >= self.config.resign_after * n_points
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::scripted::Scripted;
+    use crate::infer::{Evaluation, Request};
+    use crate::opponent::clock::TimeControl;
+    use crate::opponent::level::Level;
+
+    fn session(effort: Effort, pause: Duration) -> Session {
+        let evaluator = Scripted::new(8, move |request: &Request<'_>| {
+            std::thread::sleep(pause);
+            Evaluation::even(request.len)
+        });
+        let config =
+            OpponentConfig { rules: "chinese".into(), komi: 7.5, resign_below: 0.0, resign_streak: 3, resign_after: 1.0 };
+        let search = SearchConfig { tree_mb: 16, cache_mb: 1, visits: 50, batch_size: 4 };
+        let mut session = Session::with_search(Box::new(evaluator), config, search, effort).unwrap();
+        session.set_size(Size::square(7).unwrap());
+        session
+    }
+
+    #[test]
+    fn moves_come_before_the_flag() {
+        let mut session = session(Effort::default(), Duration::from_millis(2));
+        session.clock.set(Some(TimeControl::ByoYomi { main: 0.0, period: 1.5, periods: 1 }));
+        for color in [Color::Black, Color::White, Color::Black] {
+            let begun = Instant::now();
+            session.genmove(color).unwrap();
+            let took = begun.elapsed().as_secs_f64();
+            assert!(took < 1.5 && took > 0.3, "{took} s of 1.5");
+            assert!(session.report().unwrap().visits > 50, "the clock decides, not the visits of the profile");
+        }
+        // Nothing is left: a move comes all the same.
+        session.clock.set(Some(TimeControl::Absolute { main: 0.0 }));
+        assert!(matches!(session.genmove(Color::White), Ok(Answer::Move(_))));
+    }
+
+    #[test]
+    fn limits_of_a_move() {
+        let visits = |effort: Effort| {
+            let mut session = session(effort, Duration::ZERO);
+            session.genmove(Color::Black).unwrap();
+            session.report().map_or(0, |report| report.visits)
+        };
+        assert_eq!(visits(Effort::default()), 50);
+        assert_eq!(visits(Effort { visits: Some(7), ..Effort::default() }), 7);
+        assert_eq!(visits(Effort { playouts: Some(9), ..Effort::default() }), 10);
+        assert_eq!(visits(Effort { level: Some(Level::parse("20k").unwrap()), ..Effort::default() }), 0);
+        assert_eq!(visits(Effort { level: Some(Level::parse("6k").unwrap()), ..Effort::default() }), 4);
+        assert_eq!(visits(Effort { seconds: Some(0.0), ..Effort::default() }), 1);
     }
 }

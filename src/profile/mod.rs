@@ -12,6 +12,7 @@ use crate::base::fs::read_limited;
 use crate::base::{Error, Result};
 use crate::corpus::ConvertConfig;
 use crate::opponent::OpponentConfig;
+use crate::search::SearchConfig;
 use crate::train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -45,6 +46,8 @@ pub struct Profile {
     pub convert: ConvertConfig,
     /// Shards to a net.
     pub train: TrainConfig,
+    /// The tree of a net at play.
+    pub search: SearchConfig,
     /// A net at play.
     pub opponent: OpponentConfig,
 }
@@ -107,6 +110,7 @@ impl Profile {
         self.convert.check().map_err(|bad| ("convert", bad))?;
         self.convert.archive.check().map_err(|bad| ("convert.archive", bad))?;
         self.train.check().map_err(|bad| ("train", bad))?;
+        self.search.check().map_err(|bad| ("search", bad))?;
         self.opponent.check().map_err(|bad| ("opponent", bad))
     }
 }
@@ -156,6 +160,7 @@ mod tests {
             let profile = Profile::built_in(name).unwrap().unwrap();
             assert_eq!(profile.name, name);
             assert!(profile.ram_budget_bytes() < profile.device.ram_mb << 20, "{name}");
+            assert!(profile.search.bytes() < profile.ram_budget_bytes() / 2, "{name}");
             assert!(profile.convert.workers <= profile.device.cores, "{name}");
             for line in text.lines().filter(|line| line.contains(" = ")) {
                 assert!(line.contains("# "), "{name}: no unit or reason: {line}");

@@ -390,7 +390,7 @@ impl PartialEq for Board {
 }
 
 /// Zobrist key of a stone (Zobrist 1970).
-fn stone_hash(p: Point, color: Color) -> u64 {
+pub(super) fn stone_hash(p: Point, color: Color) -> u64 {
     STONE_HASH[color.index()][p.0 as usize]
 }
 

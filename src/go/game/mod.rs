@@ -24,7 +24,7 @@ enum Check {
 
 /// The half point on the table under button rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Button {
+pub(super) enum Button {
     Unused,
     OnTable,
     Taken(Color),
@@ -58,19 +58,19 @@ pub struct Game {
     /// How to take back the latest move and the one before it.
     latest: [Step; 2],
     /// Moves that history planes may show.
-    n_history: usize,
-    past: HashSet<u64, BuildHasherDefault<Unhashed>>,
+    pub(super) n_history: usize,
+    pub(super) past: HashSet<u64, BuildHasherDefault<Unhashed>>,
     /// Where stones of Black's and of White's were taken off since the reset.
     vacated: [PointSet; 2],
     n_passes: usize,
     over: bool,
     /// Where each player passed since the reset; only kept under simple ko.
-    passed_at: Vec<(u64, Color)>,
-    n_handicap: usize,
-    white_has_played: bool,
-    placed: [u32; 2],
+    pub(super) passed_at: Vec<(u64, Color)>,
+    pub(super) n_handicap: usize,
+    pub(super) white_has_played: bool,
+    pub(super) placed: [u32; 2],
     taken: [u32; 2],
-    button: Button,
+    pub(super) button: Button,
 }
 
 impl Game {
@@ -481,7 +481,7 @@ impl Game {
     }
 
     /// What superko compares: the stones, and in the situational rule the player to move.
-    fn past_key(&self, hash: u64, to_move: Color) -> u64 {
+    pub(super) fn past_key(&self, hash: u64, to_move: Color) -> u64 {
         match (self.rules.ko, to_move) {
             (Ko::Situational, Color::White) => !hash,
             _ => hash,
@@ -491,7 +491,7 @@ impl Game {
 
 /// Position hashes are scattered already.
 #[derive(Clone, Default)]
-struct Unhashed(u64);
+pub(super) struct Unhashed(u64);
 
 impl Hasher for Unhashed {
     fn finish(&self) -> u64 {

@@ -1,12 +1,12 @@
 //! The commands and what they say.
 
-use super::Reply;
-use crate::base::fs::read_limited;
+use super::{Reply, analyze, gogui, params, raw, times};
+use crate::base::fs::{WholeFile, read_limited};
 use crate::base::{Error, Result};
 use crate::go::handicap;
 use crate::go::{Color, Move, Point, PointSet, Rules, Size};
-use crate::opponent::clock::{TimeLeft, TimeSettings};
-use crate::opponent::session::{Answer, Session};
+use crate::opponent::matchup::{Header, to_sgf};
+use crate::opponent::session::Session;
 use crate::opponent::show::{board_text, score_text};
 use crate::sgf;
 use std::path::Path;
@@ -17,12 +17,12 @@ const SGF_BYTES_MAX: u64 = 16 << 20;
 type Command = fn(&mut Session, &[&str]) -> Result<Reply>;
 
 /// In the order in which `list_commands` gives them; some programs expect `protocol_version` first.
-const COMMANDS: [(&str, Command); 27] = [
+const COMMANDS: [(&str, Command); 53] = [
     ("protocol_version", |_, _| say("2")),
-    ("name", |_, _| say("edgezero")),
-    ("version", |_, _| say(env!("CARGO_PKG_VERSION"))),
-    ("known_command", |_, args| say(args.first().is_some_and(|name| find(name).is_some()).to_string())),
-    ("list_commands", |_, _| say(COMMANDS.map(|(name, _)| name).join("\n"))),
+    ("name", |session, _| say(&session.persona.name)),
+    ("version", |session, _| say(&session.persona.version)),
+    ("known_command", |_, args| say(args.first().is_some_and(|name| names().any(|known| known == *name)).to_string())),
+    ("list_commands", |_, _| say(names().collect::<Vec<_>>().join("\n"))),
     ("quit", |_, _| say("")),
     ("boardsize", |session, args| Ok(boardsize(session, args))),
     ("rectangular_boardsize", |session, args| Ok(boardsize(session, args))),
@@ -45,13 +45,47 @@ const COMMANDS: [(&str, Command); 27] = [
     ("fixed_handicap", |session, args| Ok(fixed_handicap(session, args))),
     ("place_free_handicap", |session, args| Ok(place_free_handicap(session, args))),
     ("set_free_handicap", |session, args| Ok(set_free_handicap(session, args))),
-    ("time_settings", |session, args| Ok(time_settings(session, args))),
-    ("time_left", |session, args| Ok(time_left(session, args))),
+    ("time_settings", |session, args| Ok(times::settings(session, args))),
+    ("time_left", |session, args| Ok(times::left(session, args))),
     ("final_score", |session, _| say(score_text(session.score()?.0))),
     ("final_status_list", final_status_list),
     ("loadsgf", |session, args| Ok(load_sgf(session, args))),
     ("stop", |_, _| say("")),
+    ("set_position", |session, args| Ok(set_position(session, args))),
+    ("printsgf", |session, args| Ok(print_sgf(session, args))),
+    ("gg-undo", |session, args| Ok(undo_some(session, args))),
+    ("gogui-play_sequence", |session, args| Ok(play_sequence(session, args))),
+    ("kgs-rules", |session, args| Ok(set_rules(session, args))),
+    ("kgs-genmove_cleanup", genmove),
+    ("kgs-time_settings", |session, args| Ok(times::kgs(session, args))),
+    ("kata-time_settings", |session, args| Ok(times::kgs(session, args))),
+    ("kata-list_time_settings", |_, _| say("none\nabsolute\nbyoyomi\ncanadian\nfischer")),
+    ("kata-raw-nn", raw::raw_nn),
+    ("kata-get-models", |session, _| say(params::models(session))),
+    ("kata-list-params", |_, _| say(params::list())),
+    ("kata-get-param", |session, args| Ok(params::get(session, args))),
+    ("kata-get-params", |session, _| say(params::get_all(session))),
+    ("kata-set-param", |session, args| Ok(params::set(session, args))),
+    ("clear_cache", |session, _| {
+        session.forget();
+        say("")
+    }),
+    ("cputime", |_, _| say(cpu_seconds())),
+    ("gomill-cpu_time", |_, _| say(cpu_seconds())),
+    ("gogui-interrupt", |_, _| say("")),
+    ("gogui-analyze_commands", |_, _| say(gogui::COMMANDS)),
+    ("gogui-policy", gogui::policy),
+    ("gogui-ownership", gogui::ownership),
+    ("gogui-winrate", gogui::winrate),
+    ("gogui-pv", gogui::variation),
+    ("gogui-rules_game_id", |_, _| say("Go")),
+    ("gogui-param", |session, args| Ok(params::gogui(session, args))),
 ];
+/// Names that are listed: the table's but for KataGo's own unlisted one, and those of live analysis.
+fn names() -> impl Iterator<Item = &'static str> {
+    let listed = COMMANDS.iter().map(|(name, _)| *name).filter(|name| *name != "kata-get-params");
+    listed.chain(analyze::NAMES)
+}
 
 /// The command of a name.
 pub(super) fn find(name: &str) -> Option<Command> {
@@ -116,10 +150,7 @@ fn genmove(session: &mut Session, args: &[&str]) -> Result<Reply> {
         _ => return fail(format!("Expected one argument for genmove but got '{}'", args.join(" "))),
     };
     let size = session.game().size();
-    say(match session.genmove(color)? {
-        Answer::Move(mv) => mv.gtp(size),
-        Answer::Resign => "resign".to_string(),
-    })
+    say(session.genmove(color)?.gtp(size))
 }
 
 fn set_rules(session: &mut Session, args: &[&str]) -> Reply {
@@ -213,30 +244,6 @@ fn put_handicap(session: &mut Session, stones: &[Point]) -> String {
     vertices(stones.iter().copied(), session.game().size())
 }
 
-/// Canadian time, GTP's own form: main time, a period, and the stones of a period. A period without stones is no limit.
-fn time_settings(session: &mut Session, args: &[&str]) -> Reply {
-    let numbers: Vec<Option<f64>> = args.iter().map(|arg| arg.parse().ok().filter(|n| (0.0..1e9).contains(n))).collect();
-    let [Some(main), Some(period), Some(stones)] = numbers[..] else {
-        return Err(format!("Expected three numbers, 0 or more, for time_settings but got '{}'", args.join(" ")));
-    };
-    let unlimited = period > 0.0 && stones == 0.0;
-    session.clock.set((!unlimited).then_some(TimeSettings { main, period, stones: stones as u32 }));
-    Ok(String::new())
-}
-
-fn time_left(session: &mut Session, args: &[&str]) -> Reply {
-    let &[color, seconds, stones] = args else {
-        return Err(format!("Expected three arguments for time_left but got '{}'", args.join(" ")));
-    };
-    let color = parse_color(color)?;
-    // Some controllers tell a negative rest when the time is up.
-    let seconds: f64 =
-        seconds.parse().ok().filter(|s: &f64| s.is_finite()).ok_or_else(|| format!("Could not parse time: '{seconds}'"))?;
-    let stones: u32 = stones.parse().map_err(|_| format!("Could not parse stones: '{stones}'"))?;
-    session.clock.tell(color, TimeLeft { seconds: seconds.max(0.0), stones });
-    Ok(String::new())
-}
-
 fn final_status_list(session: &mut Session, args: &[&str]) -> Result<Reply> {
     let wants_dead = match args {
         ["dead"] => true,
@@ -267,11 +274,81 @@ fn load_sgf(session: &mut Session, args: &[&str]) -> Reply {
     Ok(String::new())
 }
 
-fn vertices(points: impl Iterator<Item = Point>, size: Size) -> String {
+/// `set_position colour vertex …`: a position without history, Black to move.
+fn set_position(session: &mut Session, args: &[&str]) -> Reply {
+    let size = session.game().size();
+    if !args.len().is_multiple_of(2) {
+        return Err("Expected a space-separated sequence of <COLOR> <VERTEX> pairs".to_string());
+    }
+    let stone = |pair: &[&str]| {
+        let color = parse_color(pair[0])?;
+        let p = Point::parse_gtp(pair[1], size).ok_or_else(|| format!("Could not parse vertex: '{}'", pair[1]))?;
+        Ok((p, color))
+    };
+    let stones: Vec<(Point, Color)> = args.chunks(2).map(stone).collect::<std::result::Result<_, String>>()?;
+    let distinct: PointSet = stones.iter().map(|(p, _)| *p).collect();
+    if distinct.len() < stones.len() {
+        return Err("Illegal stone placements: a vertex is given twice".to_string());
+    }
+    session.set_position(&stones, Color::Black).map_err(|_| "Illegal stone placements: a chain has no liberty".to_string())?;
+    Ok(String::new())
+}
+
+/// `printsgf [file]`: the game since its set-up, to a file or as the answer.
+fn print_sgf(session: &Session, args: &[&str]) -> Reply {
+    let header = Header { players: ["", ""], rules: &session.game().rules().to_json(), result: "" };
+    let text = to_sgf(session.game(), &header);
+    match args {
+        [] | ["-"] => Ok(text.trim_end().to_string()),
+        [path, ..] => {
+            let written = WholeFile::create(Path::new(path)).and_then(|mut file| {
+                file.write(text.as_bytes())?;
+                file.commit()
+            });
+            written.map(|()| String::new()).map_err(|e| format!("cannot write file: {}", e.to_string().replace('\n', "; ")))
+        }
+    }
+}
+
+fn undo_some(session: &mut Session, args: &[&str]) -> Reply {
+    let n: usize = match args {
+        [] => 1,
+        [n, ..] => n.parse().map_err(|_| format!("Could not parse number: '{n}'"))?,
+    };
+    if n > session.game().moves().len() {
+        return Err("cannot undo".to_string());
+    }
+    (0..n).for_each(|_| {
+        session.undo();
+    });
+    Ok(String::new())
+}
+
+/// `gogui-play_sequence colour vertex …`
+fn play_sequence(session: &mut Session, args: &[&str]) -> Reply {
+    if !args.len().is_multiple_of(2) {
+        return Err("Expected pairs of a colour and a vertex".to_string());
+    }
+    args.chunks(2).try_for_each(|pair| play(session, pair).map(drop))?;
+    Ok(String::new())
+}
+
+/// Seconds of computing, as far as the system tells them.
+fn cpu_seconds() -> String {
+    /// Ticks a second of Linux's accounts, on every machine we run on.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in brackets may hold blanks; user and system time are the 12th and 13th field after it.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
+    format!("{:.2}", ticks / TICKS)
+}
+
+pub(super) fn vertices(points: impl Iterator<Item = Point>, size: Size) -> String {
     let names: Vec<String> = points.map(|p| p.gtp(size)).collect();
     names.join(" ")
 }
 
-fn parse_color(text: &str) -> std::result::Result<Color, String> {
+pub(super) fn parse_color(text: &str) -> std::result::Result<Color, String> {
     Color::parse(text).ok_or_else(|| format!("Could not parse color: '{text}'"))
 }

@@ -4,14 +4,23 @@
 //! One reply a command, in order, with the command's id. Results are `=<id> <text>`, failures `?<id> <text>`, each
 //! followed by an empty line.
 
+mod analyze;
 mod commands;
+mod gogui;
 mod lines;
+mod params;
+mod raw;
+mod times;
 
-pub use lines::{Line, Lines};
+pub use lines::{Ahead, Input, Line, Lines};
 
-use super::session::Session;
+use super::session::{Ponder, Session};
 use crate::base::{Error, Result};
+use crate::search::Report;
+use lines::AtOnce;
 use std::io::Write;
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// What a command says: the text of a result, or of a failure.
 type Reply = std::result::Result<String, String>;
@@ -20,43 +29,79 @@ type Reply = std::result::Result<String, String>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Continue,
+    /// The other's turn begins.
+    Ponder,
     Quit,
 }
 
-/// Answers command lines until `quit` or their end.
+/// How often pondering is looked at for the next line of input.
+const PONDER_TICK: Duration = Duration::from_millis(5);
+
+/// Answers command lines until `quit` or their end. Analysis ends at once, as the next line is there already.
+///
+/// # Errors
+/// As [`serve_input`].
+pub fn serve(session: &mut Session, lines: impl Iterator<Item = std::io::Result<Line>>, out: impl Write) -> Result<()> {
+    serve_input(session, &mut AtOnce(lines), out)
+}
+
+/// Answers the commands of a controller until `quit` or their end.
 ///
 /// # Errors
 /// Reading or writing failed, or the net could not be evaluated. Whatever a controller sends is answered, not an error.
-pub fn serve(session: &mut Session, lines: impl Iterator<Item = std::io::Result<Line>>, mut out: impl Write) -> Result<()> {
-    for line in lines {
+pub fn serve_input(session: &mut Session, input: &mut dyn Input, mut out: impl Write) -> Result<()> {
+    while let Some(line) = input.next_line() {
         let line = line.map_err(|e| Error::new("gtp input", e))?;
-        let Some((answer, next)) = answer(session, &line)? else { continue };
-        out.write_all(answer.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::new("stdout", e))?;
-        if next == Next::Quit {
-            break;
+        match answer(session, &line, input, &mut out)? {
+            Next::Quit => break,
+            Next::Continue => {}
+            Next::Ponder => ponder(session, input)?,
         }
     }
     Ok(())
 }
 
-/// The whole answer to one line; none if the line holds no command.
-fn answer(session: &mut Session, line: &Line) -> Result<Option<(String, Next)>> {
+/// Thinks on until the next line comes.
+fn ponder(session: &mut Session, input: &mut dyn Input) -> Result<()> {
+    if session.ponder == Ponder::No || session.game().is_over() {
+        return Ok(());
+    }
+    let mut watch = |_: &dyn Fn() -> Option<Report>| match input.is_waiting() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    session.analyze(session.game().to_move(), &[], PONDER_TICK, &mut watch)
+}
+
+/// Writes the whole answer to one line; nothing if the line holds no command.
+fn answer(session: &mut Session, line: &Line, input: &mut dyn Input, out: &mut dyn Write) -> Result<Next> {
+    let write = |out: &mut dyn Write, text: String| {
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::new("stdout", e))
+    };
     let text = match line {
         Line::Text(text) => clean(text),
-        Line::TooLong => return Ok(Some((framed("", Err("line too long".to_string())), Next::Continue))),
+        Line::TooLong => return write(out, framed("", Err("line too long".to_string()))).map(|()| Next::Continue),
     };
     let mut words = text.split_whitespace().peekable();
     let id = words.next_if(|word| word.bytes().all(|b| b.is_ascii_digit())).unwrap_or("");
     let Some(name) = words.next() else {
-        return Ok((!id.is_empty()).then(|| (framed(id, Err("unknown command".to_string())), Next::Continue)));
+        if !id.is_empty() {
+            write(out, framed(id, Err("unknown command".to_string())))?;
+        }
+        return Ok(Next::Continue);
     };
     let args: Vec<&str> = words.collect();
-    let reply = match commands::find(name) {
-        Some(run) => run(session, &args)?,
-        None => Err("unknown command".to_string()),
+    let next = match name {
+        "quit" => Next::Quit,
+        name if name.contains("genmove") => Next::Ponder,
+        _ => Next::Continue,
     };
-    let next = if name == "quit" { Next::Quit } else { Next::Continue };
-    Ok(Some((framed(id, reply), next)))
+    match commands::find(name) {
+        Some(run) => write(out, framed(id, run(session, &args)?))?,
+        None if analyze::run(session, (id, name, &args), input, out)? => {}
+        None => write(out, framed(id, Err("unknown command".to_string())))?,
+    }
+    Ok(next)
 }
 
 /// Without comment and control characters; a tab is a blank.

@@ -404,9 +404,171 @@ fn rules_in_json_are_loaded() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// A controller that sends its next line after having been looked at a number of times.
+struct Patient {
+    lines: std::vec::IntoIter<&'static str>,
+    looks: usize,
+    patience: usize,
+}
+
+impl Input for Patient {
+    fn next_line(&mut self) -> Option<std::io::Result<Line>> {
+        self.looks = 0;
+        self.lines.next().map(|line| Ok(Line::Text(line.to_string())))
+    }
+    fn is_waiting(&mut self) -> bool {
+        self.looks += 1;
+        self.looks > self.patience
+    }
+}
+
+fn live(lines: Vec<&'static str>) -> String {
+    let net = Liking { moves: vec!["C3", "D3"], win: 0.6, lead: 2.5 };
+    let evaluator = Box::new(Scripted::new(8, move |request| net.says(request.len)));
+    let search = crate::search::SearchConfig { tree_mb: 8, cache_mb: 1, visits: 40, batch_size: 2 };
+    let mut session = Session::with_search(evaluator, config(), search, Default::default()).unwrap();
+    let mut out = Vec::new();
+    serve_input(&mut session, &mut Patient { lines: lines.into_iter(), looks: 0, patience: 12 }, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn analysis_goes_on_until_the_next_line() {
+    let told =
+        live(vec!["boardsize 5", "3 kata-analyze B 1 maxmoves 2 rootInfo true ownership true pvVisits true", "4 name", "quit"]);
+    let answer = told.split("\n\n").nth(1).unwrap();
+    let mut lines = answer.lines();
+    assert_eq!(lines.next(), Some("=3"));
+    let report = lines.next().unwrap();
+    let keys = "move visits edgeVisits utility winrate scoreMean scoreStdev scoreLead scoreSelfplay prior lcb utilityLcb weight order pv";
+    let words: Vec<&str> = report.split(' ').collect();
+    let of_first: Vec<&str> = words[1..].iter().step_by(2).take(15).copied().collect();
+    assert_eq!((words[0], of_first.join(" ").as_str()), ("info", keys));
+    assert_eq!(report.matches("info ").count(), 2, "{report}");
+    assert_eq!(report.split(" ownership ").nth(1).unwrap().split(' ').count(), 25);
+    assert!(report.contains(" rootInfo visits ") && report.contains(" pvVisits "));
+    assert!(told.contains("\n\n=4 edgezero\n\n"), "{told}");
+}
+
+#[test]
+fn analysis_in_leelas_words() {
+    let told = live(vec![
+        "boardsize 5",
+        "lz-analyze 1 avoid b C3,D3 1",
+        "",
+        "play b a1",
+        "lz-analyze w interval 1 allow w B2 1",
+        "stop",
+    ]);
+    let reports: Vec<&str> = told.lines().filter(|line| line.starts_with("info")).collect();
+    assert!(reports.len() >= 2, "{told}");
+    assert!(!reports[0].contains("move C3 ") && !reports[0].contains("move D3 "), "{told}");
+    assert!(reports.last().unwrap().starts_with("info move B2 ") && reports.last().unwrap().matches("info").count() == 1);
+    let words: Vec<&str> = reports[0].split(' ').collect();
+    assert_eq!(
+        [words[1], words[3], words[5], words[7], words[9], words[11], words[13]],
+        ["move", "visits", "winrate", "prior", "lcb", "order", "pv"]
+    );
+    assert!(words[6].parse::<u32>().is_ok_and(|w| w <= 10_000), "{}", words[6]);
+}
+
+#[test]
+fn moves_with_analysis_are_played_or_told() {
+    let told = live(vec![
+        "boardsize 5",
+        "1 kata-genmove_analyze b 1",
+        "2 undo",
+        "3 kata-search_analyze b 1",
+        "4 undo",
+        "5 kata-search b",
+        "6 lz-genmove_analyze w 1",
+        "7 kata-search_analyze_cancellable b 1 maxmoves x",
+        "8 kata-analyze nonsense",
+    ]);
+    let answers: Vec<&str> = told.split("\n\n").collect();
+    for i in [1, 3, 6] {
+        assert!(
+            answers[i].starts_with(&format!("={i}\ninfo move ")) && answers[i].lines().last().unwrap().starts_with("play "),
+            "{told}"
+        );
+    }
+    assert_eq!((answers[2], answers[4]), ("=2 ", "?4 cannot undo"));
+    assert!(answers[5].starts_with("=5 ") && answers[5].len() == 5);
+    assert!(answers[7].starts_with("?7 Could not parse analyze") && answers[8].starts_with("?8 Could not parse analyze"));
+}
+
+#[test]
+fn raw_answers_in_katagos_form() {
+    let told = live(vec!["boardsize 5", "kata-raw-nn 0", "kata-raw-nn w all", "kata-raw-nn 9"]);
+    let blocks: Vec<&str> = told.split("symmetry ").collect();
+    assert_eq!(blocks.len(), 1 + 1 + 8 + 1, "{told}");
+    let lines: Vec<&str> = blocks[1].lines().collect();
+    assert_eq!(&lines[..3], ["0", "whiteWin 0.400000", "whiteLoss 0.600000"]);
+    assert!(
+        lines[4] == "whiteLead -2.500"
+            && lines[10] == "policy"
+            && lines[16].starts_with("policyPass 0.")
+            && lines[17] == "whiteOwnership"
+    );
+    assert_eq!(lines[11].split_whitespace().count(), 5);
+}
+
+#[test]
+fn parameters_times_and_positions() {
+    check(
+        Liking::default(),
+        "> kata-get-param maxVisits
+         = 1|
+         > kata-set-param maxVisits 10
+         = |
+         > kata-get-param maxVisits
+         = 10|
+         > kata-set-param maxVisits many
+         ? Could not set parameter maxVisits to 'many'|
+         > kata-get-param nonsense
+         ? Invalid parameter|
+         > kgs-time_settings byoyomi 60 5 3
+         = |
+         > kata-time_settings fischer 60 2
+         = |
+         > kgs-time_settings byoyomi 60
+         ? Unknown or incomplete time settings: 'byoyomi 60'|
+         > kgs-time_settings none
+         = |
+         > boardsize 5
+         = |
+         > set_position B C3 W C4
+         = |
+         > genmove w
+         = A5|
+         > set_position B A1 W A2 W B1
+         ? Illegal stone placements: a chain has no liberty|
+         > gg-undo 2
+         ? cannot undo|
+         > set_position
+         = |
+         > gogui-play_sequence b A1 w A2
+         = |
+         > printsgf
+         = (;FF[4]GM[1]CA[UTF-8]AP[edgezero]SZ[5]RU[{\"friendlyPassOk\"\\:true,\"hasButton\"\\:false,\"ko\"\\:\"SIMPLE\",\"scoring\"\\:\"AREA\",\"suicide\"\\:false,\"tax\"\\:\"NONE\",\"whiteHandicapBonus\"\\:\"N\"}]KM[7.5];B[ae];W[ad])|
+         > gg-undo 2
+         = |",
+    );
+}
+
 #[test]
 fn any_line_gets_one_answer() {
-    const WORDS: [&str; 28] = [
+    const WORDS: [&str; 38] = [
+        "kata-analyze",
+        "lz-genmove_analyze",
+        "kata-set-param",
+        "maxVisits",
+        "kgs-time_settings",
+        "absolute",
+        "fischer",
+        "set_position",
+        "gogui-policy",
+        "avoid",
         "play",
         "genmove",
         "undo",
@@ -446,7 +608,8 @@ fn any_line_gets_one_answer() {
         let mut out = Vec::new();
         serve(&mut session, Lines::new(line.as_bytes()), &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
-        let framed = [format!("={line_idx} "), format!("?{line_idx} ")].iter().any(|sign| out.starts_with(sign));
+        let framed =
+            [format!("={line_idx} "), format!("={line_idx}\n"), format!("?{line_idx} ")].iter().any(|sign| out.starts_with(sign));
         assert!(framed && out.ends_with("\n\n") && out.matches("\n\n").count() == 1, "{line}: {out:?}");
     }
 }
