@@ -13,9 +13,9 @@ use crate::shard::Outcome;
 /// Two scores closer than this are the same; komi comes in halves, and quarters are the finest seen.
 const SCORE_TOLERANCE: f32 = 0.01;
 
-/// Games played out before a judgement is tried, in sum. Of 1140 scored games of strong 19x19 play about 860 are judged as
-/// recorded by the 16th, 80 more by the 32nd, and 40 after another 32.
-const PLAYOUTS: [usize; 5] = [4, 8, 16, 24, 32];
+/// Games played out before a judgement is tried, in sum. Of 321,827 scored positions of strong 19x19 games 216,723 are
+/// judged as recorded after 16 games and 258,372 after 48 more.
+const PLAYOUTS: [usize; 4] = [4, 8, 16, 64];
 /// With fewer games than this a judgement counts only where no chain is in doubt: whatever the share.
 const PLAYOUTS_SURE: usize = 16;
 /// How much more often as its owner's a chain must end in random play to be alive: looked at in this order.
