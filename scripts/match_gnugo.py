@@ -3,14 +3,15 @@
 
     scripts/match_gnugo.py --net g170-b6c96.bin.gz --board-size 9 --games 100
 
-Colours change from game to game; GNU Go has another seed in each. Both play by area rules and under a clock of so many
-seconds a move. Every move is shown to the other side, which refuses what is illegal. Nobody counts for us: at the end both
+Two games in a row begin with the same few random moves, with changed colours; GNU Go has another seed in each. Both play by
+area rules and under a clock of so many seconds a move. Every move is shown to the other side, which refuses what is illegal. Nobody counts for us: at the end both
 are asked for the score. Standard library only. Prints a line a game and a sum; the games that were lost, or where the
 counts differ, are written as SGF into --out.
 """
 
 import argparse
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -60,13 +61,24 @@ def sgf(moves, args, players, result):
     return f"(;{head}{body})\n"
 
 
-def play(engines, args, slowest):
+def opening(seed, args):
+    """Moves away from the edge, the same for an odd seed and the even one after it."""
+    inner = range(3, args.board_size - 1)
+    points = [f"{'ABCDEFGHJKLMNOPQRST'[x - 1]}{y}" for x in inner for y in inner]
+    drawn = random.Random((seed + 1) // 2).sample(points, args.opening_moves)
+    return [("BW"[i % 2], point) for i, point in enumerate(drawn)]
+
+
+def play(engines, args, seed, slowest):
     """One game; engines by colour. Gives its moves, how it ended, and both counts if it was counted."""
     for engine in engines.values():
         # Ours forgets its clock with the settings, GNU Go with the board.
         for command in ("clear_board", f"komi {args.komi}", f"time_settings 0 {args.seconds} 1"):
             engine.ask(command)
-    moves, passes, color = [], 0, "B"
+    moves, passes, color = opening(seed, args), 0, "BW"[args.opening_moves % 2]
+    for engine in engines.values():
+        for who, vertex in moves:
+            engine.ask(f"play {who} {vertex}")
     while passes < 2:
         if len(moves) > 5 * args.board_size**2:
             return moves, "endless", None
@@ -100,6 +112,7 @@ def main():
     parser.add_argument("--board-size", type=int, default=9)
     parser.add_argument("--komi", type=float, default=7.0)
     parser.add_argument("--games", type=int, default=100)
+    parser.add_argument("--opening-moves", type=int, default=2)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--seconds", type=int, default=10, help="time of a move")
     parser.add_argument("--minutes", type=float, default=1e9, help="no new game after so long")
@@ -124,7 +137,7 @@ def main():
         color = "B" if seed % 2 else "W"
         other = "W" if color == "B" else "B"
         slowest = {"B": 0.0, "W": 0.0}
-        moves, result, counts = play({color: ours, other: theirs}, args, slowest)
+        moves, result, counts = play({color: ours, other: theirs}, args, seed, slowest)
         slowest_ours = max(slowest_ours, slowest[color])
         differ = ""
         if counts:

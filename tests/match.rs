@@ -74,7 +74,10 @@ fn two_nets_play_and_a_second_call_has_nothing_left_to_do() {
     let mut openings = std::collections::HashSet::new();
     for pair in 0..6 {
         let [x, y] = [0, 1].map(|leg| games.iter().find(|game| game["game"] == 2 * pair + leg).unwrap());
-        assert_eq!((x["opening"].clone(), &x["black"], &y["black"]), (y["opening"].clone(), &Value::from("A"), &Value::from("B")));
+        assert_eq!(
+            (x["opening"].clone(), &x["black"], &y["black"]),
+            (y["opening"].clone(), &Value::from("A"), &Value::from("B"))
+        );
         assert!(openings.insert(x["opening"].to_string()), "an opening twice");
         assert_eq!(x["opening"].as_array().unwrap().len(), 2);
         let record = std::fs::read(dir.path().join("m").join(x["sgf"].as_str().unwrap())).unwrap();
@@ -89,7 +92,10 @@ fn two_nets_play_and_a_second_call_has_nothing_left_to_do() {
     let more = report(&run(dir.path(), a, b, &options.replace("12", "14")));
     assert_eq!(more["tally"]["games"], 14);
     let other = run(dir.path(), a, b, &options.replace("--komi 3", "--komi 4"));
-    assert_eq!((other.status.code(), text(&other.stderr).contains("another match is here: komi 4.0, there 3.0")), (Some(2), true));
+    assert_eq!(
+        (other.status.code(), text(&other.stderr).contains("another match is here: komi 4.0, there 3.0")),
+        (Some(2), true)
+    );
     // The same games again elsewhere, by another number of workers.
     let again = report(&run(dir.path(), a, b, &options.replace("--workers 3", "--workers 1 --out again")));
     let bytes = |folder: &str, game: usize| std::fs::read(dir.path().join(format!("{folder}/games/{game:06}.sgf"))).unwrap();
@@ -152,7 +158,11 @@ fn engines_that_fail_lose_with_a_reason() {
         let begun = Instant::now();
         let report = report(&run(dir.path(), a.to_str().unwrap(), &engine, &options));
         assert!(begun.elapsed() < Duration::from_secs(10), "{name}");
-        assert_eq!((&report["tally"]["faults"][1][kind], &report["tally"]["pairs"][4]), (&Value::from(2), &Value::from(1)), "{name}: {report}");
+        assert_eq!(
+            (&report["tally"]["faults"][1][kind], &report["tally"]["pairs"][4]),
+            (&Value::from(2), &Value::from(1)),
+            "{name}: {report}"
+        );
         assert_eq!(report["names"][1], format!("{name} 1.0"));
         let journal = std::fs::read_to_string(dir.path().join(name).join("games.jsonl")).unwrap();
         for line in journal.lines() {

@@ -7,10 +7,11 @@ use crate::search::{MoveReport, Report, Value};
 use serde_json::{Map, Value as Json, json};
 
 /// Whether the search goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage<'a> {
     During,
-    Final,
+    /// It is over. Who owns each point after each of the moves, `[moves][len * len]`, White's view; empty if nobody asked.
+    Final(&'a [Vec<f32>]),
 }
 
 /// A position that was ended before it had anything to tell.
@@ -19,21 +20,26 @@ pub(super) fn no_results(id: &str, turn: usize) -> Json {
 }
 
 /// What was found so far.
-pub(super) fn results(query: &Query, turn: usize, game: &Game, report: &Report, stage: Stage) -> Json {
+pub(super) fn results(query: &Query, turn: usize, game: &Game, report: &Report, stage: Stage<'_>) -> Json {
     let sign = match query.side {
         Side::Black => -1.0,
         Side::ToMove if report.to_move == Color::Black => -1.0,
         Side::White | Side::ToMove => 1.0,
     };
-    let moves: Vec<Json> =
+    let mut moves: Vec<Json> =
         report.moves.iter().enumerate().map(|(order, m)| move_info(query, game, report, m, order, sign)).collect();
+    let (size, len) = (game.size(), game.size().len_max());
+    if let Stage::Final(owners) = stage {
+        for (info, owner) in moves.iter_mut().zip(owners) {
+            info["ownership"] = size.points().map(|p| number(sign * owner[p.index(len)])).collect();
+        }
+    }
     let mut answer = Map::new();
     answer.insert("id".to_string(), query.id.clone().into());
     answer.insert("turnNumber".to_string(), turn.into());
-    answer.insert("isDuringSearch".to_string(), (stage == Stage::During).into());
+    answer.insert("isDuringSearch".to_string(), matches!(stage, Stage::During).into());
     answer.insert("moveInfos".to_string(), moves.into());
     answer.insert("rootInfo".to_string(), root_info(game, report, sign));
-    let (size, len) = (game.size(), game.size().len_max());
     if query.includes_ownership {
         let owner = |i: usize| number(sign * report.ownership.get(i).copied().unwrap_or(0.0));
         answer.insert("ownership".to_string(), size.points().map(|p| owner(p.index(len))).collect());

@@ -11,9 +11,11 @@ use super::gtp::{Input, Line};
 use super::mind::Mind;
 use super::session::Side;
 use crate::base::signal::Stop;
+use crate::base::symmetry::Symmetry;
 use crate::base::{Error, Result};
+use crate::go::{Color, Game};
 use crate::infer::Evaluator;
-use crate::search::{Report, SearchConfig};
+use crate::search::{MoveReport, Report, SearchConfig};
 use query::{Query, Request, Trouble};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -258,10 +260,28 @@ impl Engine<'_> {
         mind.analyze(&game, &limits, &query.barred(game.to_move(), game.size()), TICK, watch)?;
         told?;
         match mind.report().filter(|report| !report.moves.is_empty() || !job.stop.load(Relaxed)) {
-            Some(report) => self.say(&answer::results(query, job.turn, &game, &report, answer::Stage::Final)),
+            Some(report) => {
+                let owners = match query.includes_moves_ownership {
+                    true => owners_after(mind, &game, &report)?,
+                    false => Vec::new(),
+                };
+                self.say(&answer::results(query, job.turn, &game, &report, answer::Stage::Final(&owners)))
+            }
             None => self.say(&answer::no_results(&query.id, job.turn)),
         }
     }
+}
+
+/// Who owns each point after each move of `report`, as the net says it of the position there, White's view.
+fn owners_after(mind: &mut Mind, game: &Game, report: &Report) -> Result<Vec<Vec<f32>>> {
+    let owner = |m: &MoveReport| {
+        let mut after = game.clone();
+        after.play_tolerant(report.to_move, m.mv).expect("searched, so it can be played");
+        let (output, _) = mind.raw(&after, Symmetry::IDENTITY)?;
+        let sign = if after.to_move() == Color::White { 1.0 } else { -1.0 };
+        Ok(output.ownership.iter().map(|o| sign * o).collect())
+    };
+    report.moves.iter().map(owner).collect()
 }
 
 #[cfg(test)]

@@ -13,9 +13,8 @@ const TURNS_MAX: usize = 10_000;
 const SECONDS_MAX: f64 = 1e6;
 /// Fields that are understood but change nothing here: they ask for numbers that this search does not have, or for what it
 /// does anyway.
-const IGNORED: [&str; 9] = [
+const IGNORED: [&str; 8] = [
     "includeOwnershipStdev",
-    "includeMovesOwnership",
     "includeMovesOwnershipStdev",
     "includeNoResultValue",
     "analysisPVLen",
@@ -60,6 +59,7 @@ pub(super) struct Query {
     pub(super) side: Side,
     pub(super) params: Params,
     pub(super) includes_ownership: bool,
+    pub(super) includes_moves_ownership: bool,
     pub(super) includes_policy: bool,
     pub(super) includes_pv_visits: bool,
     /// Moves of a player that are not tried first, or the only ones that are.
@@ -195,6 +195,7 @@ fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Resu
         side,
         params,
         includes_ownership: flag(object, "includeOwnership")?,
+        includes_moves_ownership: flag(object, "includeMovesOwnership")?,
         includes_policy: flag(object, "includePolicy")?,
         includes_pv_visits: flag(object, "includePVVisits")?,
         avoided: barred(object, "avoidMoves", size)?,
@@ -204,7 +205,7 @@ fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Resu
 }
 
 /// Fields that are acted on.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 20] = [
     "id",
     "moves",
     "rules",
@@ -219,6 +220,7 @@ const FIELDS: [&str; 19] = [
     "priorities",
     "reportDuringSearchEvery",
     "includeOwnership",
+    "includeMovesOwnership",
     "includePolicy",
     "includePVVisits",
     "avoidMoves",

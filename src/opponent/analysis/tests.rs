@@ -76,6 +76,7 @@ not json
         let policy = first["policy"].as_array().unwrap();
         assert_eq!((policy.len(), &policy[4 * 9 + 4]), (82, &json!(-1.0)), "E5 is taken");
         let infos = first["moveInfos"].as_array().unwrap();
+        assert!(infos.iter().all(|m| m["ownership"].as_array().is_some_and(|o| o.len() == 81)));
         assert!(infos.iter().enumerate().all(|(i, m)| m["order"] == i && m["pv"][0] == m["move"] && m["winrate"].is_f64()));
         // The net likes whoever is to move.
         assert!(first["rootInfo"]["rawWinrate"].as_f64().unwrap() > 0.7);
