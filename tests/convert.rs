@@ -272,6 +272,13 @@ fn the_commands_convert_inspect_and_verify() {
     assert!(stderr.contains(".shard @ byte 128: block 0 has checksum") && stderr.contains("\ntry: edgezero convert"), "{stderr}");
 
     assert_eq!(edgezero(&["convert", "--out", out]).status.code(), Some(2));
+    assert_eq!(edgezero(&["convert", games]).status.code(), Some(2));
+    let dry = edgezero(&["convert", games, "--dry-run", "--min-moves=1"]);
+    let said = String::from_utf8(dry.stdout).unwrap();
+    assert!(dry.status.success() && said.contains("dry run: 10 positions of 4 games") && said.contains("1 broken SGF"), "{said}");
+    let ledger = dir.path().join("ledger");
+    let dry = edgezero(&["convert", games, "--dry-run", "--out", ledger.to_str().unwrap()]);
+    assert!(dry.status.success() && edgezero(&["stats", ledger.to_str().unwrap()]).status.success());
     assert_eq!(edgezero(&["convert", games, "--out", games]).status.code(), Some(2));
     assert_eq!(edgezero(&["verify", games]).status.code(), Some(1));
 }

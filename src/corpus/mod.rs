@@ -1,8 +1,11 @@
 //! Records in, shards out: a streaming conversion and its account.
 //!
-//! Files are read and parsed in order by one thread, games judged, replayed and encoded by many, and written in order by
-//! the caller's, so the bytes do not depend on the number of workers and memory does not grow with the corpus (but for
-//! the 16 bytes by which a game is known again).
+//! One thread reads, many judge, replay and encode, and the caller's writes in the order of reading (`pipeline`), so the
+//! bytes do not depend on the number of workers, and memory does not grow with the corpus (but for the 16 bytes by which a game is
+//! known again; `plan` adds up what a run will use).
+//!
+//! A survey cuts the sources into groups (`groups`); a later run keeps the shards of those that did not change (`convert`), as
+//! far as the games that are `known` before them are the same, and numbers the parts of the ledger anew (`part`).
 //!
 //! The way of a record: [`repair`] and [`filter`] say what is mended and what is wanted, `policy` does it in one pass,
 //! `replay` plays it, `outcome` reads its labels, `duplicate` knows it again, and [`ledger`] tells what became of it.

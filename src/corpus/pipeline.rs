@@ -4,7 +4,7 @@ use super::config::{ConvertConfig, Variations};
 use super::groups::{Cutter, Form, PlannedGroup};
 use super::known::Known;
 use super::listing::ListingReader;
-use super::plan::{Make, Plan};
+use super::plan::{Make, Plan, RESULTS_QUEUED};
 use super::scribe::{Fate, Scribe};
 use super::source::{Entry, Found, Item as SourceItem, Reader, is_passing};
 use super::tally::{file_refusal, kind_of};
@@ -104,7 +104,7 @@ impl Pipeline<'_> {
             let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
             for _ in 0..self.plan.workers {
                 let (to, jobs) = sync_channel(self.plan.queue_games);
-                let (results, from) = sync_channel(self.plan.queue_games);
+                let (results, from) = sync_channel(RESULTS_QUEUED);
                 let worker = Worker::new(self.config, self.make, known);
                 let asked = Asked::by(self.config);
                 scope.spawn(move || work(worker, asked, jobs, results));

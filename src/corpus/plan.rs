@@ -79,8 +79,13 @@ pub(super) struct Plan {
 
 /// Memory of a run without games in it: program, board tables, write buffers, block tables.
 const BASE_BYTES: u64 = 12 << 20;
+/// Results of a worker that wait for the writer: enough for games of uneven length. More would only fill up while the
+/// writer waits for the disk.
+pub(super) const RESULTS_QUEUED: usize = 2;
 /// Memory of a long 19x19 game in flight: 300 positions of 640 bytes and its record.
 const GAME_BYTES: u64 = 200 << 10;
+/// Memory of a small file or a record on its way to a worker.
+const JOB_BYTES: u64 = 16 << 10;
 /// Memory of a batch of small files in flight where there are no positions.
 const BATCH_BYTES: u64 = 128 << 10;
 /// Memory of a file being parsed, by its size: its bytes, and the tree of one game at a time (measured 1.1 for a
@@ -105,7 +110,9 @@ impl Plan {
             likely: sum(needs.record.likely, needs.unpacking.likely),
             at_most: sum(needs.record.at_most, needs.unpacking.at_most),
         };
-        let in_flight = |workers: usize, queue: usize| (workers * (2 * queue + 1)) as u64 * game_bytes;
+        // Beside those that wait, one is being written and one being made.
+        let a_worker = |queue: usize| (RESULTS_QUEUED + 2) as u64 * game_bytes + queue as u64 * JOB_BYTES;
+        let in_flight = |workers: usize, queue: usize| workers as u64 * a_worker(queue);
         while fixed.at_most + in_flight(workers, queue_games) > ram_budget_bytes {
             match (queue_games, workers) {
                 (2.., _) => queue_games /= 2,
@@ -152,9 +159,9 @@ mod tests {
             Plan::new(&ConvertConfig::default(), budget, &needs, Make::Shards).map(|plan| plan.memory)
         };
         let mb = |range: Range| (range.likely >> 20, range.at_most >> 20);
-        assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (13, 13));
+        assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (12, 12));
         let tar = plan(&[entry("a.tar.gz", 2 << 20, true)], 1 << 30).unwrap();
-        assert_eq!(mb(tar), (29, 291));
+        assert_eq!(mb(tar), (28, 290));
         let huge = entry("all.sgf", 10 << 30, false);
         // Ten million games are known again by 700 MB.
         assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("the profile allows 1024 MB"));

@@ -131,9 +131,8 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
 fn source_of(origin: &str) -> PathBuf {
     let ends = origin.match_indices('!').map(|(at, _)| at).chain([origin.len()]);
     let paths = ends.flat_map(|end| [PathBuf::from(&origin[..end]), unshown(&origin[..end])]);
-    let files = paths.filter(|path| path.is_file());
     // The longest: a name may hold the mark itself.
-    files.last().unwrap_or_else(|| PathBuf::from(origin))
+    paths.rev().find(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(origin))
 }
 
 fn entry_of(path: &Path) -> Option<Entry> {

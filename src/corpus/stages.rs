@@ -55,15 +55,14 @@ impl Stages {
         self.replayer.check(record, &mut ruling.0).ok()
     }
 
-    /// The game's line, without its line break; adds it to what is known.
+    /// The line of the game in a file, by the line's number and without its line break; adds the game to what is known.
     pub fn account(
         &mut self,
-        file: &str,
+        (file, line): (&str, u32),
         record: &GameRecord,
         ruling: &Ruling,
         identity: Identity,
         known: &Known,
-        line: u32,
         out: &mut Vec<u8>,
     ) {
         let mut told = LedgerLine::of(file, record);

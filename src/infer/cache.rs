@@ -1,7 +1,7 @@
 //! Answers kept: positions come up again by other orders of moves, after a move, and in other games.
 
 use super::Evaluation;
-use crate::base::rng::mix;
+use crate::base::rng::{below, mix};
 use crate::base::{Error, Result};
 use std::sync::Mutex;
 
@@ -99,7 +99,7 @@ impl Cache {
     fn place(&self, key: u64) -> (&Mutex<Part>, usize, u64) {
         let spread = mix(key);
         let part = &self.parts[spread as usize % N_PARTS];
-        (part, (u128::from(spread) * self.n_entries as u128 >> 64) as usize, key.max(1))
+        (part, below(spread, self.n_entries), key.max(1))
     }
 }
 

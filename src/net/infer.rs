@@ -6,10 +6,20 @@ use super::{Arch, Net};
 use crate::base::{Error, Result};
 use crate::compute::{At, AtMut, Ops, PackedRows};
 
-/// Bytes that [`InferNet::new`] allocates: tensors and parameters; the backend's scratch memory comes on top.
-pub fn infer_bytes(arch: &Arch, n_max: usize, len_max: usize) -> usize {
-    let layout = arch.clone().place();
-    4 * (Plan::new(arch, Purpose::Infer).elements(n_max, len_max) + layout.params_len() + layout.stats_len())
+/// Bytes that an [`InferNet`] holds: tensors, parameters, and weights as the backend wants them; its scratch memory comes on
+/// top.
+pub fn infer_bytes<O: Ops>(ops: &O, arch: &Arch, n_max: usize, len_max: usize) -> usize {
+    let mut placed = arch.clone();
+    let layout = placed.place();
+    let plan = Plan::new(&placed, Purpose::Infer);
+    let prepared: usize = plan.steps.iter().filter_map(|s| s.weights(len_max)).map(|(shape, _)| ops.prepared_bytes(shape)).sum();
+    let elements = plan.elements(together(ops, arch, n_max, len_max), len_max);
+    4 * (elements + layout.params_len()) + prepared
+}
+
+/// Boards that walk together.
+fn together<O: Ops>(ops: &O, arch: &Arch, n_max: usize, len_max: usize) -> usize {
+    ops.together(n_max, len_max * len_max * arch.channels()).clamp(1, n_max.max(1))
 }
 
 /// Raw outputs on the host, in the frame of the moved boards.
@@ -40,7 +50,7 @@ pub struct InferNet<O: Ops> {
 impl<O: Ops> InferNet<O> {
     /// Copies the net to the backend and allocates for batches of `n_max` boards in arrays of `len_max * len_max`.
     pub fn new(ops: O, net: &Net, n_max: usize, len_max: usize) -> Result<InferNet<O>> {
-        let together = ops.together(n_max, len_max * len_max * net.arch().channels()).clamp(1, n_max.max(1));
+        let together = together(&ops, net.arch(), n_max, len_max);
         let mut walk = Walk::new(&ops, net.arch(), Purpose::Infer, n_max.min(together), len_max)?;
         let (mut params, mut stats) = (ops.alloc(net.params().len())?, ops.alloc(net.stats().len())?);
         ops.upload(net.params(), AtMut { buf: &mut params, at: 0 });

@@ -380,3 +380,56 @@ impl Session {
             && self.game.moves().len() as f32 >= self.config.resign_after * n_points
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::scripted::Scripted;
+    use crate::infer::{Evaluation, Request};
+    use crate::opponent::clock::TimeControl;
+    use crate::opponent::level::Level;
+
+    fn session(effort: Effort, pause: Duration) -> Session {
+        let evaluator = Scripted::new(8, move |request: &Request<'_>| {
+            std::thread::sleep(pause);
+            Evaluation::even(request.len)
+        });
+        let config =
+            OpponentConfig { rules: "chinese".into(), komi: 7.5, resign_below: 0.0, resign_streak: 3, resign_after: 1.0 };
+        let search = SearchConfig { tree_mb: 16, cache_mb: 1, visits: 50, batch_size: 4 };
+        let mut session = Session::with_search(Box::new(evaluator), config, search, effort).unwrap();
+        session.set_size(Size::square(7).unwrap());
+        session
+    }
+
+    #[test]
+    fn moves_come_before_the_flag() {
+        let mut session = session(Effort::default(), Duration::from_millis(2));
+        session.clock.set(Some(TimeControl::ByoYomi { main: 0.0, period: 1.5, periods: 1 }));
+        for color in [Color::Black, Color::White, Color::Black] {
+            let begun = Instant::now();
+            session.genmove(color).unwrap();
+            let took = begun.elapsed().as_secs_f64();
+            assert!(took < 1.5 && took > 0.3, "{took} s of 1.5");
+            assert!(session.report().unwrap().visits > 50, "the clock decides, not the visits of the profile");
+        }
+        // Nothing is left: a move comes all the same.
+        session.clock.set(Some(TimeControl::Absolute { main: 0.0 }));
+        assert!(matches!(session.genmove(Color::White), Ok(Answer::Move(_))));
+    }
+
+    #[test]
+    fn limits_of_a_move() {
+        let visits = |effort: Effort| {
+            let mut session = session(effort, Duration::ZERO);
+            session.genmove(Color::Black).unwrap();
+            session.report().map_or(0, |report| report.visits)
+        };
+        assert_eq!(visits(Effort::default()), 50);
+        assert_eq!(visits(Effort { visits: Some(7), ..Effort::default() }), 7);
+        assert_eq!(visits(Effort { playouts: Some(9), ..Effort::default() }), 10);
+        assert_eq!(visits(Effort { level: Some(Level::parse("20k").unwrap()), ..Effort::default() }), 0);
+        assert_eq!(visits(Effort { level: Some(Level::parse("6k").unwrap()), ..Effort::default() }), 4);
+        assert_eq!(visits(Effort { seconds: Some(0.0), ..Effort::default() }), 1);
+    }
+}

@@ -276,7 +276,8 @@ impl Search {
                 Ok(told) => told,
                 Err(panic) => std::panic::resume_unwind(panic),
             };
-            threads.into_iter().map(join).fold(Ok(()), |all, told| all.and(told))
+            let told: Vec<Result<()>> = threads.into_iter().map(join).collect();
+            told.into_iter().collect()
         })
     }
 

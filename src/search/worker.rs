@@ -21,6 +21,8 @@ use std::time::Instant;
 
 /// Positions of the largest batch.
 pub const BATCH_MAX: usize = 256;
+/// Visits that a tree has for each position gathered at a time, before batches are whole.
+const VISITS_PER_LEAF: u32 = 4;
 /// Moves of the largest board, with the pass.
 const MOVES_MAX: usize = POINTS_MAX + 1;
 
@@ -123,7 +125,9 @@ impl Worker {
     /// Goes down until a batch is full or a limit is near; the number of new positions and of collisions.
     fn gather(&mut self, tree: &mut Tree, limits: &Limits) -> (usize, usize) {
         let (mut n_leaves, mut n_collisions) = (0, 0);
-        while n_leaves < self.leaves.len() && n_collisions < self.collisions.len() && !limits.reached(tree) {
+        // A small tree would be filled by guesses, each of them without the values of the others.
+        let most = tree.root().map_or(1, |root| 1 + (root.visits / VISITS_PER_LEAF) as usize).min(self.leaves.len());
+        while n_leaves < most && n_collisions < self.collisions.len() && !limits.reached(tree) {
             match tree.descend(&mut self.leaves[n_leaves].line) {
                 Descent::Leaf => n_leaves += 1,
                 Descent::Known => {}

@@ -267,6 +267,18 @@ impl<'a> Game<'a> {
     }
 }
 
+/// Number of properties in a file of plain ASCII: the scanner alone, without a tree, for a benchmark.
+#[doc(hidden)]
+pub fn count_properties(bytes: &[u8]) -> usize {
+    let (mut pos, mut n_properties) = (0, 0);
+    while let Some(start) = find_game(bytes, pos) {
+        let (walk, size) = measure(bytes, start, Pairs::Plain, StopAt::End);
+        n_properties += size.n_properties;
+        pos = walk.end;
+    }
+    n_properties
+}
+
 /// Python's idea of white space, which the corpus was made with.
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     let space = |b: &u8| matches!(b, b' ' | b'\t'..=b'\r');

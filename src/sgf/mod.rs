@@ -16,6 +16,8 @@ mod tree;
 mod variations;
 mod write;
 
+#[doc(hidden)]
+pub use collection::count_properties;
 pub use collection::{Collection, Game};
 pub use komi::plain as plain_komi;
 pub use record::{GameRecord, OffBoard, Step, games, games_with};

@@ -137,10 +137,14 @@ fn run_bytes<O: Ops>(ops: &O, net: &Net, config: &TrainConfig, batch_size: usize
 
 /// What would fit into the budget.
 fn smaller<O: Ops>(ops: &O, net: &Net, config: &TrainConfig, budget_bytes: u64) -> String {
-    // Memory is a fixed part and one that grows with the batch.
-    let fixed = run_bytes(ops, net, config, 0);
-    let position_bytes = (run_bytes(ops, net, config, config.batch_size) - fixed).div_ceil(config.batch_size as u64);
-    match budget_bytes.saturating_sub(fixed) / position_bytes {
+    // Scratch memory does not grow evenly with the batch, but it never shrinks: halve the range that holds the largest one.
+    let fits = |batch_size: usize| run_bytes(ops, net, config, batch_size) <= budget_bytes;
+    let (mut fitting, mut too_large) = (0, config.batch_size);
+    while fitting + 1 < too_large {
+        let middle = (fitting + too_large) / 2;
+        if fits(middle) { fitting = middle } else { too_large = middle }
+    }
+    match fitting {
         0 => "a smaller net with --net, or a profile with more memory".to_string(),
         fitting => format!("--batch-size {fitting}, with accumulate raised in the profile"),
     }

@@ -1,37 +1,33 @@
-//! Activation functions and their derivatives, one number at a time; loops are compiled once a function.
+//! Activation functions and their derivatives: of one number, and of vectors in loops that are compiled once a function.
 
+use super::simd::{Simd, WIDTH_MAX};
 use crate::compute::Activation;
 
-/// An activation with its derivative.
-pub(super) trait Function: Sync {
-    fn value(z: f32) -> f32;
-    fn slope(z: f32) -> f32;
-}
-
-pub(super) struct Identity;
-pub(super) struct Relu;
-pub(super) struct Mish;
-pub(super) struct Silu;
-
-impl Function for Identity {
-    #[inline(always)]
-    fn value(z: f32) -> f32 {
-        z
-    }
-    #[inline(always)]
-    fn slope(_: f32) -> f32 {
-        1.0
+/// The activation.
+#[inline(always)]
+pub(super) fn value(act: Activation, z: f32) -> f32 {
+    match act {
+        Activation::Identity => z,
+        Activation::Relu => z.max(0.0),
+        Activation::Mish => z * tanh_softplus(z),
+        Activation::Silu => z * sigmoid(z),
     }
 }
 
-impl Function for Relu {
-    #[inline(always)]
-    fn value(z: f32) -> f32 {
-        if z > 0.0 { z } else { 0.0 }
-    }
-    #[inline(always)]
-    fn slope(z: f32) -> f32 {
-        if z > 0.0 { 1.0 } else { 0.0 }
+/// Its derivative.
+#[inline(always)]
+pub(super) fn slope(act: Activation, z: f32) -> f32 {
+    match act {
+        Activation::Identity => 1.0,
+        Activation::Relu => f32::from(u8::from(z > 0.0)),
+        Activation::Mish => {
+            let t = tanh_softplus(z);
+            t + z * (1.0 - t * t) * sigmoid(z)
+        }
+        Activation::Silu => {
+            let s = sigmoid(z);
+            s * (1.0 + z * (1.0 - s))
+        }
     }
 }
 
@@ -46,68 +42,80 @@ fn tanh_softplus(z: f32) -> f32 {
     q / (q + 2.0)
 }
 
-impl Function for Mish {
-    #[inline(always)]
-    fn value(z: f32) -> f32 {
-        z * tanh_softplus(z)
-    }
-    #[inline(always)]
-    fn slope(z: f32) -> f32 {
-        let t = tanh_softplus(z);
-        t + z * (1.0 - t * t) * sigmoid(z)
-    }
-}
-
-impl Function for Silu {
-    #[inline(always)]
-    fn value(z: f32) -> f32 {
-        z * sigmoid(z)
-    }
-    #[inline(always)]
-    fn slope(z: f32) -> f32 {
-        let s = sigmoid(z);
-        s * (1.0 + z * (1.0 - s))
-    }
-}
-
 /// 1 / (1 + e^-z)
 #[inline(always)]
 pub(super) fn sigmoid(z: f32) -> f32 {
     1.0 / (1.0 + (-z).exp())
 }
 
-/// Runs `$body` with the type `$f` bound to the activation's functions.
-macro_rules! with_activation {
-    ($act:expr, $f:ident => $body:expr) => {
-        match $act {
-            $crate::compute::Activation::Identity => {
-                type $f = $crate::compute::cpu::activation::Identity;
-                $body
-            }
-            $crate::compute::Activation::Relu => {
-                type $f = $crate::compute::cpu::activation::Relu;
-                $body
-            }
-            $crate::compute::Activation::Mish => {
-                type $f = $crate::compute::cpu::activation::Mish;
-                $body
-            }
-            $crate::compute::Activation::Silu => {
-                type $f = $crate::compute::cpu::activation::Silu;
-                $body
-            }
+/// An activation of vectors.
+pub(super) trait Function {
+    /// The activation.
+    fn value<S: Simd>(s: S, z: S::V) -> S::V;
+    /// Its derivative at `z`, times `dy`.
+    fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V;
+}
+
+pub(super) struct Identity;
+pub(super) struct Relu;
+pub(super) struct Mish;
+pub(super) struct Silu;
+
+impl Function for Identity {
+    #[inline(always)]
+    fn value<S: Simd>(_: S, z: S::V) -> S::V {
+        z
+    }
+    #[inline(always)]
+    fn grad<S: Simd>(_: S, _: S::V, dy: S::V) -> S::V {
+        dy
+    }
+}
+
+impl Function for Relu {
+    #[inline(always)]
+    fn value<S: Simd>(s: S, z: S::V) -> S::V {
+        s.max(z, s.splat(0.0))
+    }
+    #[inline(always)]
+    fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V {
+        s.where_positive(z, dy)
+    }
+}
+
+impl Function for Mish {
+    #[inline(always)]
+    fn value<S: Simd>(s: S, z: S::V) -> S::V {
+        one_by_one(s, z, |z| value(Activation::Mish, z))
+    }
+    #[inline(always)]
+    fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V {
+        s.mul(dy, one_by_one(s, z, |z| slope(Activation::Mish, z)))
+    }
+}
+
+impl Function for Silu {
+    #[inline(always)]
+    fn value<S: Simd>(s: S, z: S::V) -> S::V {
+        one_by_one(s, z, |z| value(Activation::Silu, z))
+    }
+    #[inline(always)]
+    fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V {
+        s.mul(dy, one_by_one(s, z, |z| slope(Activation::Silu, z)))
+    }
+}
+
+#[inline(always)]
+fn one_by_one<S: Simd>(s: S, v: S::V, f: impl Fn(f32) -> f32) -> S::V {
+    let mut all = [0.0f32; WIDTH_MAX];
+    // SAFETY: the array holds the widest vector.
+    unsafe {
+        s.store(all.as_mut_ptr(), v);
+        for x in &mut all[..S::WIDTH] {
+            *x = f(*x);
         }
-    };
-}
-
-/// One value, where speed does not matter.
-pub(super) fn value(act: Activation, z: f32) -> f32 {
-    with_activation!(act, F => F::value(z))
-}
-
-/// One slope, where speed does not matter.
-pub(super) fn slope(act: Activation, z: f32) -> f32 {
-    with_activation!(act, F => F::slope(z))
+        s.load(all.as_ptr())
+    }
 }
 
 #[cfg(test)]

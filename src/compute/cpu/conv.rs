@@ -93,7 +93,8 @@ pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
         }
     };
     let weights = weights_len(isa, shape).max(weights_len(isa, back)) + shape.weights();
-    4 * (threads * each + shared + weights)
+    let norms = super::norm::partials_len(shape.cells(), shape.c_in.max(shape.c_out));
+    4 * (threads * each + shared + weights + norms)
 }
 
 /// Weights in the form that the products want.
@@ -256,6 +257,7 @@ impl Kernel for Image<'_> {
     fn run<S: Simd>(self, s: S) {
         let Image { isa, shape, frame, store, view, image, weights, framed, y } = self;
         let ConvShape { len, kernel_y, kernel_x, c_out, .. } = shape;
+        frame::clear_border(frame, framed);
         frame::fill(s, frame, view, image, framed);
         assert!(framed.len() >= frame.elements() && y.len() >= len * len * c_out);
         let (k, row) = (kernel_x * frame.stride, frame.columns * frame.stride);
@@ -416,6 +418,7 @@ struct Fill<'a> {
 impl Kernel for Fill<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        frame::clear_border(self.frame, self.to);
         frame::fill(s, self.frame, self.view, self.image, self.to);
     }
 }

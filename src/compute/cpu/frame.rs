@@ -1,7 +1,7 @@
 //! An image with a border of zeros and channels rounded up to whole vectors: what convolutions read, without edges to mind.
 //! Norm and activation before a convolution are applied on the way in.
 
-use super::activation::{Function, Mish, Silu};
+use super::activation::{Function, Identity, Mish, Relu, Silu};
 use super::simd::Simd;
 use crate::compute::Activation;
 
@@ -46,53 +46,31 @@ pub(super) struct View<'a> {
     pub before: Option<Before<'a>>,
 }
 
-/// The activation of a vector.
+/// Writes zeros around the place of the image.
 #[inline(always)]
-pub(super) fn activate<S: Simd>(s: S, act: Activation, v: S::V) -> S::V {
-    match act {
-        Activation::Identity => v,
-        Activation::Relu => s.max(v, s.splat(0.0)),
-        Activation::Mish => map(s, v, Mish::value),
-        Activation::Silu => map(s, v, Silu::value),
+pub(super) fn clear_border(frame: Frame, to: &mut [f32]) {
+    let Frame { len, stride, top, left, rows, columns, .. } = frame;
+    let row = columns * stride;
+    let to = &mut to[..rows * row];
+    // from the end of one row of the image to the beginning of the next
+    let mut from = 0;
+    for y in 0..len {
+        let begin = (top + y) * row + left * stride;
+        to[from..begin].fill(0.0);
+        from = begin + len * stride;
     }
+    to[from..].fill(0.0);
 }
 
-/// The derivative of the activation at `z`, times `dy`.
-#[inline(always)]
-pub(super) fn activate_grad<S: Simd>(s: S, act: Activation, z: S::V, dy: S::V) -> S::V {
-    match act {
-        Activation::Identity => dy,
-        Activation::Relu => s.where_positive(z, dy),
-        Activation::Mish => s.mul(dy, map(s, z, Mish::slope)),
-        Activation::Silu => s.mul(dy, map(s, z, Silu::slope)),
-    }
-}
-
-/// One number after the other.
-#[inline(always)]
-fn map<S: Simd>(s: S, v: S::V, f: fn(f32) -> f32) -> S::V {
-    let mut all = [0.0f32; super::simd::WIDTH_MAX];
-    // SAFETY: the array holds the widest vector.
-    unsafe {
-        s.store(all.as_mut_ptr(), v);
-        all[..S::WIDTH].iter_mut().for_each(|x| *x = f(*x));
-        s.load(all.as_ptr())
-    }
-}
-
-/// Writes the whole frame of image `image`.
+/// Writes image `image` into a frame with a clear border.
 #[inline(always)]
 pub(super) fn fill<S: Simd>(s: S, frame: Frame, view: View<'_>, image: usize, to: &mut [f32]) {
     let Frame { len, c, stride, top, left, rows, columns } = frame;
     let row = columns * stride;
     let to = &mut to[..rows * row];
-    to[..top * row].fill(0.0);
-    to[(top + len) * row..].fill(0.0);
     for (y, to) in to[top * row..(top + len) * row].chunks_exact_mut(row).enumerate() {
         let cell = (image * len + y) * len;
         let from = &view.x[cell * c..(cell + len) * c];
-        to[..left * stride].fill(0.0);
-        to[(left + len) * stride..].fill(0.0);
         let to = &mut to[left * stride..(left + len) * stride];
         match view.before {
             None if c == stride => to.copy_from_slice(from),
@@ -132,7 +110,17 @@ fn copy_cells<S: Simd>(s: S, c: usize, stride: usize, from: &[f32], to: &mut [f3
 }
 
 #[inline(always)]
-pub(super) fn activate_cells<S: Simd>(s: S, c: usize, before: Before<'_>, mask: &[f32], from: &[f32], to: &mut [f32]) {
+fn activate_cells<S: Simd>(s: S, c: usize, before: Before<'_>, mask: &[f32], from: &[f32], to: &mut [f32]) {
+    match before.act {
+        Activation::Identity => activate::<S, Identity>(s, c, before, mask, from, to),
+        Activation::Relu => activate::<S, Relu>(s, c, before, mask, from, to),
+        Activation::Mish => activate::<S, Mish>(s, c, before, mask, from, to),
+        Activation::Silu => activate::<S, Silu>(s, c, before, mask, from, to),
+    }
+}
+
+#[inline(always)]
+fn activate<S: Simd, F: Function>(s: S, c: usize, before: Before<'_>, mask: &[f32], from: &[f32], to: &mut [f32]) {
     let stride = c.next_multiple_of(S::WIDTH);
     let (scale, shift) = (&before.scale[..c], &before.shift[..c]);
     for ((from, to), on) in from.chunks_exact(c).zip(to.chunks_exact_mut(stride)).zip(mask) {
@@ -147,7 +135,7 @@ pub(super) fn activate_cells<S: Simd>(s: S, c: usize, before: Before<'_>, mask: 
             unsafe {
                 let (x, scale, shift) = (from.as_ptr().add(at), scale.as_ptr().add(at), shift.as_ptr().add(at));
                 let (x, scale, shift) = (s.load_n(x, n), s.load_n(scale, n), s.load_n(shift, n));
-                s.store(to.as_mut_ptr().add(at), activate(s, before.act, s.fma(x, scale, shift)));
+                s.store(to.as_mut_ptr().add(at), F::value(s, s.fma(x, scale, shift)));
             }
             at += S::WIDTH;
         }

@@ -1,8 +1,8 @@
 //! The CPU backend: f32, channel fastest, kernels for the instruction set at hand, a team of threads.
 //!
-//! Work is cut into chunks by the shape alone, and partial sums are added in the order of the chunks, so results are
-//! the same bytes for any number of threads. Scratch memory belongs to the backend and grows only until the
-//! largest shape was seen; the GEMM library and the thread pool keep buffers of their own.
+//! Work is cut by the shape alone or so that each sum keeps its order, so results are the same bytes for any number of
+//! threads, on processors with the same instruction set. Scratch memory belongs to the backend and grows only until the
+//! largest shape was seen.
 
 mod activation;
 mod ceiling;
@@ -71,6 +71,11 @@ impl CpuOps {
             turned: Mutex::default(),
             shared: Mutex::default(),
         })
+    }
+
+    /// The instruction set that the kernels use: `AVX-512`, `AVX2`, `NEON` or `portable`.
+    pub fn instruction_set(&self) -> &'static str {
+        self.isa.name()
     }
 
     /// Threads that compute.

@@ -1,6 +1,6 @@
 //! Batch norm over the on-board points, and the way back through norm and activation.
 
-use super::frame::activate_grad;
+use super::activation::{Function, Identity, Mish, Relu, Silu};
 use super::simd::{Kernel, Simd};
 use super::team::{Chunks, ChunksMut};
 use super::{CHUNK_CELLS, CpuBuf, CpuOps, grown, lock, part, part_mut};
@@ -45,6 +45,11 @@ pub(super) fn stats(
         scale[i] = gamma.map_or(1.0, |g| g[i]) * inv_std[i];
         shift[i] = beta.map_or(0.0, |b| b[i]) - scale[i] * mean[i];
     }
+}
+
+/// Elements of partial sums for so many cells and channels.
+pub(super) fn partials_len(cells: usize, c: usize) -> usize {
+    (cells.div_ceil(CHUNK_CELLS) + 1) * (2 * c + 1)
 }
 
 /// Mean and (biased) variance of each channel; returns the number of points.
@@ -204,7 +209,19 @@ struct Sums<'a> {
 impl Kernel for Sums<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Sums { c, act, saved, x, mask, dy, partial } = self;
+        match self.act {
+            Activation::Identity => self.add::<S, Identity>(s),
+            Activation::Relu => self.add::<S, Relu>(s),
+            Activation::Mish => self.add::<S, Mish>(s),
+            Activation::Silu => self.add::<S, Silu>(s),
+        }
+    }
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn add<S: Simd, F: Function>(self, s: S) {
+        let Sums { c, saved, x, mask, dy, partial, .. } = self;
         assert!(x.len() >= mask.len() * c && dy.len() >= mask.len() * c && partial.len() == 2 * c && saved.len() >= 4 * c);
         partial.fill(0.0);
         for ((x, dy), mask) in x.chunks(BLOCK_CELLS * c).zip(dy.chunks_mut(BLOCK_CELLS * c)).zip(mask.chunks(BLOCK_CELLS)) {
@@ -224,7 +241,7 @@ impl Kernel for Sums<'_> {
                             continue;
                         }
                         let x = s.load_n(x.as_ptr().add(cell * c + at), n);
-                        let dz = activate_grad(s, act, s.fma(x, scale, shift), s.load_n(to, n));
+                        let dz = F::grad(s, s.fma(x, scale, shift), s.load_n(to, n));
                         s.store_n(to, n, dz);
                         dbias = s.add(dbias, dz);
                         dscale = s.fma(s.mul(dz, s.sub(x, mean)), inv_std, dscale);
@@ -272,8 +289,8 @@ impl Kernel for Back<'_> {
                     // scale (dz - dbias - (x - mean) inv_std dscale) = scale dz - slope (x - mean) - offset
                     let offset = s.mul(scale, s.load_n(totals, n));
                     let slope = s.mul(scale, s.mul(inv_std, s.load_n(totals.add(c), n)));
-                    for cell in block..(block + BLOCK_CELLS).min(mask.len()) {
-                        if mask[cell] == 0.0 {
+                    for (cell, on) in mask.iter().enumerate().skip(block).take(BLOCK_CELLS) {
+                        if *on == 0.0 {
                             continue;
                         }
                         let i = cell * c + at;

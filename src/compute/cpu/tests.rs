@@ -20,7 +20,7 @@ fn near(name: &str, got: f64, expected: f64, tolerance: f64) {
     assert!((got - expected).abs() <= tolerance * (1.0 + expected.abs()), "{name}: {got}, expected {expected}");
 }
 
-const SHAPES: [(usize, usize, usize, usize, usize, usize); 9] = [
+const SHAPES: [(usize, usize, usize, usize, usize, usize); 15] = [
     // n, len, kernel_y, kernel_x, c_in, c_out
     (1, 1, 1, 1, 1, 1),
     (2, 3, 1, 1, 5, 2),
@@ -31,7 +31,22 @@ const SHAPES: [(usize, usize, usize, usize, usize, usize); 9] = [
     (1, 2, 7, 7, 2, 2),
     (40, 9, 3, 3, 8, 9),
     (600, 1, 1, 1, 7, 5),
+    // 3x3 by tiles of four and of three, with and without overhang, whole and cut vectors, several panels
+    (3, 19, 3, 3, 5, 33),
+    (2, 13, 3, 3, 17, 70),
+    (5, 8, 3, 3, 22, 16),
+    (4, 10, 3, 3, 16, 48),
+    (1, 6, 3, 3, 3, 1),
+    (2, 3, 3, 3, 32, 130),
 ];
+
+/// Winograd's sums are of numbers some times larger than the result; rounding gives up to 1e-5 here.
+const CONV: f64 = 3e-5;
+
+/// A backend for every instruction set that works here.
+fn backends(threads: usize) -> Vec<(&'static str, CpuOps)> {
+    Isa::all().into_iter().map(|isa| (isa.name(), CpuOps::with_isa(threads, isa).unwrap())).collect()
+}
 
 fn shape((n, len, kernel_y, kernel_x, c_in, c_out): (usize, usize, usize, usize, usize, usize)) -> ConvShape {
     ConvShape { n, len, kernel_y, kernel_x, c_in, c_out }
@@ -57,8 +72,7 @@ fn plain_conv(s: ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
 
 #[test]
 fn convolution_by_its_definition() {
-    let ops = CpuOps::new(2).unwrap();
-    for case in SHAPES {
+    for (case, (isa, ops)) in SHAPES.into_iter().flat_map(|case| backends(2).into_iter().map(move |b| (case, b))) {
         let s = shape(case);
         let (x, w) = (random(1, s.cells() * s.c_in), random(2, s.weights()));
         let expected = plain_conv(s, &x, &w);
@@ -66,19 +80,25 @@ fn convolution_by_its_definition() {
         let before = y.clone();
         ops.conv(s, Base::Own, plain(&x), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         for ((y, b), e) in y.iter().zip(&before).zip(&expected) {
-            near(&format!("{case:?} add"), f64::from(*y), e + f64::from(*b), 1e-5);
+            near(&format!("{isa} {case:?} add"), f64::from(*y), e + f64::from(*b), CONV);
         }
         ops.conv(s, Base::Zero, plain(&x), Weights::Plain(At { buf: &w, at: 0 }), &mut y);
         for (y, e) in y.iter().zip(&expected) {
-            near(&format!("{case:?} write"), f64::from(*y), *e, 1e-5);
+            near(&format!("{isa} {case:?} write"), f64::from(*y), *e, CONV);
+        }
+        // onto another tensor, with weights that were prepared
+        let prepared = ops.prepare(s, At { buf: &w, at: 0 }).unwrap();
+        let mut added = vec![5.0; y.len()];
+        ops.conv(s, Base::Of(&y), plain(&x), Weights::Prepared(&prepared), &mut added);
+        for (a, y) in added.iter().zip(&y) {
+            near(&format!("{isa} {case:?} prepared"), f64::from(*a), 2.0 * f64::from(*y), 1e-5);
         }
     }
 }
 
 #[test]
 fn convolution_gradients() {
-    let ops = CpuOps::new(2).unwrap();
-    for case in SHAPES {
+    for (case, (_, ops)) in SHAPES.into_iter().flat_map(|case| backends(2).into_iter().map(move |b| (case, b))) {
         let s = shape(case);
         let (x, w, dy) = (random(1, s.cells() * s.c_in), random(2, s.weights()), random(4, s.cells() * s.c_out));
         let mut y = vec![0.0; dy.len()];
@@ -207,6 +227,55 @@ fn norm_gradients() {
         for (i, g) in grads.iter().enumerate() {
             let expected = slope(&params, i, &mut |p| norm_value(&ops, act, &x, p, &r).0);
             near(&format!("{act:?} parameter {i}"), f64::from(g - 0.5), expected, 2e-3);
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_norms_activates_and_pools_alike() {
+    let shape = PointsShape { n: 3, len: 7, c: 21 };
+    let (x, dy, dpool) = (random(1, shape.elements()), random(2, shape.elements()), random(3, 3 * 3 * 21));
+    let mask: CpuBuf = (0..shape.cells()).map(|i| if i % 7 < 5 { 1.0 } else { 0.0 }).collect();
+    let counts = vec![35.0f32; 3];
+    let mask = Mask { mask: &mask, counts: &counts };
+    for act in [Activation::Identity, Activation::Relu, Activation::Mish, Activation::Silu] {
+        let results: Vec<(&str, CpuBuf)> = backends(2)
+            .into_iter()
+            .map(|(isa, ops)| {
+                let (mut running, mut saved) = (vec![0.0; 42], vec![0.0; 84]);
+                let source = NormSource::Batch { momentum: 1.0, running: AtMut { buf: &mut running, at: 0 } };
+                let norm_shape = NormShape { points: shape, epsilon: 1e-3 };
+                let params = NormParams { scale: None, bias: None };
+                ops.norm_stats(norm_shape, source, params, &x, mask, AtMut { buf: &mut saved, at: 0 });
+                let input = Input { x: &x, norm: Some(NormAct { saved: At { buf: &saved, at: 0 }, act, mask }) };
+                let mut all = stored(&ops, shape, input);
+                for kind in [PoolKind::Global, PoolKind::Value] {
+                    let (mut pooled, mut dx) = (vec![0.0; 3 * 3 * 21], vec![0.0; x.len()]);
+                    ops.pool(shape, kind, input, mask, &mut pooled);
+                    ops.pool_grad(shape, kind, Store::Write, input, mask, &dpool, &mut dx);
+                    all.extend([pooled, dx].concat());
+                }
+                let (mut dz, mut grads) = (dy.clone(), vec![0.0; 42]);
+                let saved = At { buf: &saved, at: 0 };
+                let args = NormGrad {
+                    x: &x,
+                    saved,
+                    mask,
+                    dy: &mut dz,
+                    dx: None,
+                    grads: &mut grads,
+                    scale_at: Some(0),
+                    bias_at: Some(21),
+                };
+                ops.norm_act_grad(shape, act, args);
+                all.extend([dz, grads, running].concat());
+                (isa, all)
+            })
+            .collect();
+        for (isa, result) in &results[1..] {
+            for (i, (a, b)) in result.iter().zip(&results[0].1).enumerate() {
+                near(&format!("{act:?} {isa} and {} {i}", results[0].0), f64::from(*a), f64::from(*b), 2e-5);
+            }
         }
     }
 }

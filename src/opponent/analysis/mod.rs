@@ -85,7 +85,8 @@ pub fn serve(
             Ok(told) => told,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        workers.into_iter().map(join).fold(read, |all, told| all.and(told))
+        let told: Vec<Result<()>> = workers.into_iter().map(join).collect();
+        told.into_iter().chain([read]).collect()
     })
 }
 
@@ -134,7 +135,7 @@ impl Engine<'_> {
         match request {
             Request::Query(query, warnings) => {
                 warnings.iter().try_for_each(|warning| self.complain("warning", Some(&id), warning))?;
-                self.enqueue(query)
+                self.enqueue(*query)
             }
             Request::Version(mut echo) => {
                 echo["version"] = env!("CARGO_PKG_VERSION").into();

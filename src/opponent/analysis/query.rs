@@ -40,7 +40,7 @@ impl Trouble {
 
 /// A line that was understood.
 pub(super) enum Request {
-    Query(Query, Vec<Trouble>),
+    Query(Box<Query>, Vec<Trouble>),
     Version(Value),
     Models(Value),
     ClearCache(Value),
@@ -107,7 +107,7 @@ pub(super) fn parse(text: &str, config: &AnalysisConfig) -> Result<(String, Requ
         _ => return Err((None, Trouble::new("Request must have a string \"id\" field", Some("id")))),
     };
     let request = match object.get("action") {
-        None => query(object, &id, config).map(|(query, warnings)| Request::Query(query, warnings)),
+        None => query(object, &id, config).map(|(query, warnings)| Request::Query(Box::new(query), warnings)),
         Some(Value::String(action)) => self::action(action, object, &value),
         Some(_) => Err(Trouble::new("Must be a string", Some("action"))),
     };

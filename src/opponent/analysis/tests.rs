@@ -161,7 +161,7 @@ fn bad_lines_get_an_error_each() {
         const GOOD: &str = r#""id":"a","rules":"chinese","boardXSize":5,"boardYSize":5,"moves":[],"maxVisits":2"#;
         let good = if draw.next_u64().is_multiple_of(2) { Some(GOOD) } else { None };
         let line = format!("{{{}}}", good.into_iter().chain(parts).collect::<Vec<_>>().join(","));
-        let cut = if draw.next_u64() % 8 == 0 { below(draw.next_u64(), line.len()) } else { line.len() };
+        let cut = if draw.next_u64().is_multiple_of(8) { below(draw.next_u64(), line.len()) } else { line.len() };
         lines += &line[..cut];
         lines.push('\n');
     }

@@ -99,7 +99,7 @@ pub(super) fn run(
     let mut n_told = 0;
     let mut watch = |report: &dyn Fn() -> Option<Report>| {
         let is_waiting = !matches!(until, Until::Move(_)) && input.is_waiting();
-        let is_due = ask.interval.is_some_and(|interval| last.elapsed() >= interval) || (is_waiting && n_told == 0);
+        let is_due = ask.interval.is_some_and(|interval| last.elapsed() >= interval || (is_waiting && n_told == 0));
         if is_due && let Some(line) = report().and_then(|report| line(&report, &ask, side, size)) {
             (last, n_told) = (Instant::now(), n_told + 1);
             told = write(out, &line);

@@ -277,7 +277,7 @@ fn load_sgf(session: &mut Session, args: &[&str]) -> Reply {
 /// `set_position colour vertex …`: a position without history, Black to move.
 fn set_position(session: &mut Session, args: &[&str]) -> Reply {
     let size = session.game().size();
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err("Expected a space-separated sequence of <COLOR> <VERTEX> pairs".to_string());
     }
     let stone = |pair: &[&str]| {
@@ -326,7 +326,7 @@ fn undo_some(session: &mut Session, args: &[&str]) -> Reply {
 
 /// `gogui-play_sequence colour vertex …`
 fn play_sequence(session: &mut Session, args: &[&str]) -> Reply {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err("Expected pairs of a colour and a vertex".to_string());
     }
     args.chunks(2).try_for_each(|pair| play(session, pair).map(drop))?;

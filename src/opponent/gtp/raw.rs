@@ -12,7 +12,7 @@ use std::fmt::Write;
 /// `kata-raw-nn [colour] sym|all [optimism]`
 pub(super) fn raw_nn(session: &mut Session, args: &[&str]) -> Result<Reply> {
     let (color, args) = match args {
-        [first, rest @ ..] if rest.first().is_some() && parse_color(first).is_ok() => (parse_color(first).ok(), rest),
+        [first, rest @ ..] if !rest.is_empty() && parse_color(first).is_ok() => (parse_color(first).ok(), rest),
         all => (None, all),
     };
     let color = color.unwrap_or(session.game().to_move());

@@ -15,6 +15,7 @@ impl Avx2 {
 
 /// # Safety
 /// The processor has the features.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn enter<K: Kernel>(s: Avx2, kernel: K) {
     kernel.run(s);

@@ -16,6 +16,7 @@ impl Avx512 {
 
 /// # Safety
 /// The processor has the features.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 unsafe fn enter<K: Kernel>(s: Avx512, kernel: K) {
     kernel.run(s);

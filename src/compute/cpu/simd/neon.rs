@@ -15,6 +15,7 @@ impl Neon {
 
 /// # Safety
 /// The processor has the feature.
+#[inline(never)]
 #[target_feature(enable = "neon")]
 unsafe fn enter<K: Kernel>(s: Neon, kernel: K) {
     kernel.run(s);

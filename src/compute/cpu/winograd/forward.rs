@@ -180,6 +180,7 @@ impl Forward<'_> {
         let (framed, rest) = std::mem::take(&mut self.scratch).split_at_mut(between.frame);
         let (input, rest) = rest.split_at_mut(IN * IN * between.input_point);
         let output = &mut rest[..IN * IN * between.output_point];
+        frame::clear_border(frame, framed);
         for image in self.images.0..self.images.1 {
             frame::fill(s, frame, self.view, image, framed);
             let first = (image - self.images.0) * self.grid.image_tiles();
@@ -268,6 +269,7 @@ struct OutputTiles<'a, 'b, T, const IN: usize, const OUT: usize> {
 
 impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for OutputTiles<'_, '_, T, IN, OUT> {
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
     fn run<S: Simd>(self, s: S) {
         let Forward { grid, shape, images, base, y, .. } = *self.of;
         let (len, c) = (shape.len, shape.c_out);

@@ -126,6 +126,7 @@ struct Tiles<'a> {
 impl Kernel for Tiles<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        frame::clear_border(self.frame, self.scratch);
         frame::fill(s, self.frame, self.view, self.image, self.scratch);
         match self.grid.size {
             TileSize::Four => s.enter(Transform::<Four, 6, 4>(self, PhantomData)),
