@@ -17,7 +17,7 @@ fn peak(games: &[PathBuf], out: &Path, duplicates: &str) -> u64 {
 }
 
 /// One game in so many is taken, unless `EDGEZERO_ALL` asks for all (`scripts/convert_memory.sh`).
-const ONE_IN: usize = 8;
+const ONE_IN: usize = 16;
 
 #[test]
 fn ten_copies_take_no_more_memory_than_one() {

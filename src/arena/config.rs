@@ -190,10 +190,12 @@ pub(super) mod tests {
         }
     }
 
+    type Change = fn(&mut MatchConfig);
+
     #[test]
     fn what_cannot_be_played() {
         assert_eq!(config().check(), Ok(()));
-        let cases: [(&str, fn(&mut MatchConfig)); 7] = [
+        let cases: [(&str, Change); 7] = [
             ("board-size is 1x9", |c| c.board = [1, 9]),
             ("komi is 6.3", |c| c.komi = 6.3),
             ("handicap is 1, expected 0 or 2 to 9 on 9x9", |c| c.handicap = 1),

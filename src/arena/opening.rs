@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(places.len(), 50, "{board:?}");
             // Some were played already: the others stay as they are.
             let mut again = Openings::new(&start, random, 3, None);
-            let known = |pair: usize| (pair % 3 == 0).then(|| first[pair].clone());
+            let known = |pair: usize| (pair.is_multiple_of(3)).then(|| first[pair].clone());
             let second: Vec<_> = (0..50).map(|pair| again.of_pair(pair, known).unwrap()).collect();
             assert_eq!(first, second);
             assert_ne!(all(&mut Openings::new(&start, random, 4, None), 50), first);

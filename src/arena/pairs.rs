@@ -193,7 +193,7 @@ pub(super) mod tests {
     #[test]
     fn the_interval_covers_the_truth() {
         let mut rng = rng(5, 0);
-        let n_trials = 4000;
+        let n_trials = 3000;
         for (n_pairs, score, bias) in
             [(20, 0.5, 0.0), (50, 0.6, 0.1), (50, 0.5, 0.4), (200, 0.55, 0.05), (50, 0.9, 0.0), (50, 0.97, 0.02), (20, 0.95, 0.0)]
         {

@@ -2,10 +2,11 @@
 
 use super::config::Start;
 use super::journal::Ending;
-use super::seat::{Fault, FaultKind, Seat, Trouble, counts_literally};
+use super::seat::{Fault, FaultKind, Seat, Trouble};
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Move, PointSet, life};
 use crate::opponent::{Answer, score_text};
+use crate::search::takes_board_literally;
 use crate::sgf::{self, GameRecord, Step};
 use std::time::Instant;
 
@@ -132,7 +133,7 @@ impl Table {
     /// has won, or one of them cannot count and the other is not believed, the board's own judge decides.
     fn count(self, seats: &mut [&mut Seat; 2]) -> Result<Played> {
         let is_bare = self.game.board().empty_points().len() == self.game.size().n_points();
-        if is_bare || counts_literally(&self.game) {
+        if is_bare || takes_board_literally(&self.game) {
             let white = self.game.score_white(&PointSet::default());
             return Ok(self.passed(white, None, false));
         }

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// The folder of the records in a match's folder.
 const GAMES_DIR: &str = "games";
+/// Most characters of a program's name that are kept.
+const NAME_CHARS_MAX: usize = 80;
 /// How often is told how far a match is while no game ends.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -179,6 +181,8 @@ impl Match {
             *name = match (&entrant.kind, &mut *seat) {
                 (Kind::Program { command }, Seat::Program(program)) => {
                     let name = program.start()?.full_name()?;
+                    // Names stand in lines of their own, in records and tables.
+                    let name = name.lines().next().unwrap_or_default().chars().take(NAME_CHARS_MAX).collect();
                     match seat.begin(start, 0) {
                         Ok(()) => name,
                         Err(Trouble::World(e)) => return Err(e),

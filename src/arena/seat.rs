@@ -4,9 +4,9 @@ use super::config::Start;
 use crate::base::error::Fault as Blame;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
-use crate::go::rules::{FriendlyPass, Scoring};
-use crate::go::{Color, Game, Move, Size};
+use crate::go::{Color, Move, Size};
 use crate::opponent::{Answer, Effort, Failure, Player, Program, Session, Then};
+use crate::search::{Params, Report};
 use crate::sgf::{GameResult, Margin, Winner};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
@@ -143,7 +143,7 @@ impl NetSeat {
         let session = &mut self.session;
         // A game is the same whichever were played before it.
         session.forget();
-        session.set_params(crate::search::Params { seed, ..session.params().clone() });
+        session.set_params(Params { seed, ..session.params().clone() });
         Player::begin(session, &start.game_without_stones())?;
         if !start.stones.is_empty() {
             session.set_handicap(&start.stones);
@@ -156,7 +156,7 @@ impl NetSeat {
             return self.session.genmove(color);
         }
         let stop = &self.stop;
-        let mut watch = |_: &dyn Fn() -> Option<crate::search::Report>| match stop.requested() {
+        let mut watch = |_: &dyn Fn() -> Option<Report>| match stop.requested() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
@@ -238,11 +238,6 @@ fn score_of(text: &str) -> Option<f32> {
         (Winner::White, Some(Margin::Points(points))) => Some(points),
         _ => None,
     }
-}
-
-/// Whether the rules count the board as it stands: the dead have to be taken off by hand.
-pub(super) fn counts_literally(game: &Game) -> bool {
-    game.rules().scoring == Scoring::Area && game.rules().friendly_pass == FriendlyPass::Literal
 }
 
 #[cfg(test)]

@@ -173,10 +173,10 @@ mod tests {
             (SprtConfig { elo0: 0.0, elo1: 50.0, alpha: 0.05, beta: 0.05 }, 0.0),
             (SprtConfig { elo0: -20.0, elo1: 40.0, alpha: 0.1, beta: 0.05 }, 0.2),
         ] {
-            let (wrong, n0) = accepted(&test, test.elo0, bias, 1500);
-            let (right, n1) = accepted(&test, test.elo1, bias, 1500);
+            let (wrong, n0) = accepted(&test, test.elo0, bias, 1000);
+            let (right, n1) = accepted(&test, test.elo1, bias, 1000);
             eprintln!("{test:?}: accepted H1 under H0 {wrong:.3} ({n0:.0} pairs), under H1 {right:.3} ({n1:.0} pairs)");
-            // Three standard errors of 1500 trials above what is promised; and not much too careful either.
+            // Three standard errors of 1000 trials above what is promised; and not much too careful either.
             assert!((0.4 * test.alpha..test.alpha + 0.02).contains(&wrong), "{wrong}");
             assert!((0.4 * test.beta..test.beta + 0.02).contains(&(1.0 - right)), "{right}");
         }

@@ -138,16 +138,20 @@ impl Encoder {
         row.clear();
         row.set_size(size.w(), size.h());
         let n_history = if scene.hides_history() { 0 } else { HISTORY_MAX };
-        encode_stones(scene, row);
+        set_plane(row, plane::OWN, scene.board().stones(scene.to_move()), scene);
+        set_plane(row, plane::OPP, scene.board().stones(scene.to_move().opponent()), scene);
         encode_ko(scene, row);
         encode_moves(scene, n_history, row);
-        self.encode_ladders(scene, n_history, row);
+        self.encode_chains(scene, n_history, row);
         encode_area(scene, row);
         encode_numbers(scene, row);
     }
 
-    fn encode_ladders(&mut self, scene: &impl Scene, n_history: usize, row: &mut PackedRow) {
-        let now = self.ladders(scene, 0);
+    fn encode_chains(&mut self, scene: &impl Scene, n_history: usize, row: &mut PackedRow) {
+        let now = *self.ladders(scene, 0);
+        let [one, two, three] = now.short;
+        set_plane(row, plane::LIBERTIES_LOW, &(one | three), scene);
+        set_plane(row, plane::LIBERTIES_HIGH, &(two | three), scene);
         let working = now.working[scene.to_move().opponent().index()];
         set_plane(row, plane::LADDER, &(now.laddered | working), scene);
         for (back, plane) in [(1, plane::LADDER_PREV), (2, plane::LADDER_PREV2)] {
@@ -157,13 +161,13 @@ impl Encoder {
     }
 
     /// The ladders `back` moves ago, 0 to 2.
-    fn ladders(&mut self, scene: &impl Scene, back: usize) -> Ladders {
+    fn ladders(&mut self, scene: &impl Scene, back: usize) -> &Ladders {
         // The stones, the board's size and the ko ban are all that ladders depend on.
         let (hash, ko) = scene.position_before(back);
         let ko = ko.map_or(0, |p| 1 + p.index(BOARD_LEN_MAX) as u64);
         let key = mix(hash ^ mix(ko << 16 | (scene.board().size().w() << 8 | scene.board().size().h()) as u64));
-        if let Some((_, ladders)) = self.kept.iter().find(|(k, _)| *k == key) {
-            return *ladders;
+        if let Some(i) = self.kept.iter().position(|(k, _)| *k == key) {
+            return &self.kept.iter().nth(i).expect("found there").1;
         }
         let ladders = match back {
             0 => self.reader.read(scene.board()),
@@ -173,7 +177,7 @@ impl Encoder {
             self.kept.pop_front();
         }
         self.kept.push_back((key, ladders)).expect("one was taken out when full");
-        ladders
+        &self.kept.back().expect("just put there").1
     }
 }
 
@@ -184,25 +188,6 @@ fn set_plane(row: &mut PackedRow, plane: usize, points: &PointSet, scene: &impl 
         let len = row.len();
         row.set_plane(plane, PointSet::ROWS_AT_ONCE * len, points.rows(scene.board().size().h(), len));
     }
-}
-
-fn encode_stones(scene: &impl Scene, row: &mut PackedRow) {
-    let board = scene.board();
-    set_plane(row, plane::OWN, board.stones(scene.to_move()), scene);
-    set_plane(row, plane::OPP, board.stones(scene.to_move().opponent()), scene);
-    // Stones of chains with one, two and three liberties.
-    let mut few = [PointSet::default(); 3];
-    for p in board.chains() {
-        if let Some(points) = few.get_mut(board.liberties(p).wrapping_sub(1)) {
-            board.chain(p).for_each(|s| {
-                points.insert(s);
-            });
-        }
-    }
-    let [one, two, three] = few;
-    let (low, high) = (one | three, two | three);
-    set_plane(row, plane::LIBERTIES_LOW, &low, scene);
-    set_plane(row, plane::LIBERTIES_HIGH, &high, scene);
 }
 
 fn encode_ko(scene: &impl Scene, row: &mut PackedRow) {

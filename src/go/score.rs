@@ -150,21 +150,14 @@ pub fn without(board: &Board, dead: &PointSet) -> Board {
 /// Territory in points, Black's and White's: surrounded empty points and twice each dead stone, prisoners of
 /// the game not included. Regions next to a stone in `seki` score nothing.
 pub fn territory(board: &Board, dead: &PointSet, seki: &PointSet) -> [usize; 2] {
-    let clean = without(board, dead);
-    let mut points = [0; 2];
-    for p in dead.iter() {
-        if let Some(c) = board.get(p) {
-            points[c.opponent().index()] += 1;
-        }
-    }
-    let owners = plain_area(&clean);
-    let near_seki = (*seki & clean.points()).grown();
-    for region in clean.empty_points().pieces().filter(|region| region.is_disjoint(&near_seki)) {
-        if let Some(color) = region.first().and_then(|p| owners.get(p)) {
-            points[color.index()] += region.len();
-        }
-    }
-    points
+    let [black, white] = [Color::Black, Color::White].map(|color| *board.stones(color));
+    let empty = board.empty_points() | *dead;
+    let owners = plain_area_of(black - *dead, white - *dead, empty);
+    let at_seki = (seki.grown() & empty).flooded(&empty);
+    // A region that reaches one colour only is all that colour's.
+    let counted = empty - at_seki;
+    [(Color::Black, white), (Color::White, black)]
+        .map(|(color, hostile)| (*owners.of(color) & counted).len() + (hostile & *dead).len())
 }
 
 /// The stones in pieces that look like seki once the dead are gone: whose eyes the seki tax takes.

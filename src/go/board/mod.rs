@@ -181,6 +181,14 @@ impl Board {
         Point(self.head[p.0 as usize])
     }
 
+    /// A point that names the chain on a cell, if a stone stands there.
+    pub(crate) fn chain_at(&self, p: Point) -> Option<Point> {
+        match self.head[p.0 as usize] {
+            0 => None,
+            head => Some(Point(head)),
+        }
+    }
+
     /// The stones of the chain of the stone on `p`.
     pub fn chain(&self, p: Point) -> impl Iterator<Item = Point> + '_ {
         debug_assert!(self.get(p).is_some());
@@ -332,11 +340,6 @@ impl Board {
     /// The names of the chains of a colour with one liberty.
     pub fn in_atari(&self, color: Color) -> PointSet {
         self.atari & self.of[color.index()]
-    }
-
-    /// The names of the chains that are among these points.
-    pub fn chains_named_in(&self, points: &PointSet) -> PointSet {
-        self.heads & *points
     }
 
     /// All points of the board.

@@ -332,12 +332,11 @@ impl Game {
 
     /// The score in points for White (negative: Black is ahead) once the `dead` stones are taken off.
     pub fn score_white(&self, dead: &PointSet) -> f32 {
-        let clean = score::without(&self.board, dead);
         let [black, white] = match self.rules.scoring {
-            Scoring::Area => self.area_points(&clean),
+            Scoring::Area => self.area_points(&score::without(&self.board, dead)),
             Scoring::Territory => self.territory_points(dead),
         };
-        white as f32 - black as f32 + self.white_bonus() + self.group_tax_white(&clean)
+        white as f32 - black as f32 + self.white_bonus() + self.group_tax_white(dead)
     }
 
     fn area_points(&self, clean: &Board) -> [usize; 2] {
@@ -358,11 +357,11 @@ impl Game {
     }
 
     /// What the tax on all groups, two points for each living one, brings White.
-    fn group_tax_white(&self, clean: &Board) -> f32 {
+    fn group_tax_white(&self, dead: &PointSet) -> f32 {
         if self.rules.tax != Tax::All {
             return 0.0;
         }
-        let [black, white] = score::count_groups(clean, self.rules.suicide);
+        let [black, white] = score::count_groups(&score::without(&self.board, dead), self.rules.suicide);
         2.0 * (black as f32 - white as f32)
     }
 

@@ -25,6 +25,8 @@ pub struct Ladders {
     pub laddered: PointSet,
     /// For each colour of the chains: the moves that start the capture of a chain with two liberties.
     pub working: [PointSet; 2],
+    /// Stones of chains with one, two and three liberties, both colours.
+    pub short: [PointSet; 3],
 }
 
 /// Reads ladders. Keeps what it found out about each chain of the latest position together with the points that the
@@ -34,6 +36,7 @@ pub struct LadderReader {
     latest: Option<Board>,
     changes: Changes,
     findings: Vec<Finding>,
+    short: [PointSet; 3],
 }
 
 /// The answer to one question about a chain with one or two liberties.
@@ -45,41 +48,27 @@ struct Finding {
     captured: bool,
     /// The points that the proof looked at: what the answer depends on, see [`Changes::leave`].
     seen: PointSet,
+    /// To be asked again.
+    is_stale: bool,
 }
 
 impl Finding {
     fn new(board: &mut Board, stone: Point, question: Question) -> Finding {
         let color = board.get(stone).expect("a chain is asked about");
         let (captured, seen) = Search::answer(board, stone, question);
-        Finding { stone, color, question, captured, seen }
+        Finding { stone, color, question, captured, seen, is_stale: false }
     }
 }
 
 impl LadderReader {
     /// All ladders of a position. Costs least when it is one move away from the position asked for before.
     pub fn read(&mut self, board: &Board) -> Ladders {
-        let changes = &mut self.changes;
-        match &mut self.latest {
-            Some(latest) if latest.size() == board.size() => {
-                changes.note(latest, board);
-                latest.clone_from(board);
-            }
-            latest => {
-                self.findings.clear();
-                *latest = Some(board.clone());
-                changes.all = board.points();
-            }
+        self.look_at(board);
+        let latest = self.latest.as_mut().expect("the board that was looked at");
+        for finding in self.findings.iter_mut().filter(|finding| finding.is_stale) {
+            *finding = Finding::new(latest, finding.stone, finding.question);
         }
-        let latest = self.latest.as_mut().expect("set above");
-        // A chain that changed is looked at below, if it still has few liberties. Others keep their name and liberties.
-        self.findings.retain_mut(|finding| {
-            let stays = !changes.all.contains(finding.stone);
-            if stays && !changes.leave(&finding.seen, finding.color) {
-                *finding = Finding::new(latest, finding.stone, finding.question);
-            }
-            stays
-        });
-        for p in board.chains_named_in(&changes.all).iter() {
+        for p in self.changes.after.iter() {
             match board.liberties(p) {
                 1 => self.findings.push(Finding::new(latest, p, Question::DefenderFirst)),
                 2 => {
@@ -91,7 +80,7 @@ impl LadderReader {
                 _ => {}
             }
         }
-        let mut ladders = Ladders::default();
+        let mut ladders = Ladders { short: self.short, ..Ladders::default() };
         for finding in self.findings.iter().filter(|finding| finding.captured) {
             board.chain(finding.stone).for_each(|s| {
                 ladders.laddered.insert(s);
@@ -102,6 +91,29 @@ impl LadderReader {
         }
         ladders
     }
+
+    /// Makes `board` the latest: forgets the findings about chains that changed, and says which others are stale.
+    fn look_at(&mut self, board: &Board) {
+        let (changes, short) = (&mut self.changes, &mut self.short);
+        match &mut self.latest {
+            Some(latest) if latest.size() == board.size() => {
+                changes.note(latest, board, short);
+                self.findings.retain_mut(|finding| {
+                    // A chain that changed is asked about anew, if it still has few liberties.
+                    let stays = !changes.before.contains(latest.chain_name(finding.stone));
+                    finding.is_stale = stays && !changes.leave(finding, latest, board);
+                    stays
+                });
+                latest.clone_from(board);
+            }
+            latest => {
+                self.findings.clear();
+                *short = Default::default();
+                changes.note(&Board::new(board.size()), board, short);
+                *latest = Some(board.clone());
+            }
+        }
+    }
 }
 
 /// What became different between two positions.
@@ -109,10 +121,13 @@ impl LadderReader {
 struct Changes {
     /// The points with another content and those of ko bans.
     points: PointSet,
-    /// Chains with other stones or liberties, of both positions.
-    chains: Vec<Chain>,
+    /// The names of chains with other stones or liberties, in the position before and in the one after.
+    before: PointSet,
+    after: PointSet,
     /// The points and the stones of the chains.
     all: PointSet,
+    /// The chains, as far as they were asked about.
+    chains: Vec<Chain>,
 }
 
 struct Chain {
@@ -122,39 +137,69 @@ struct Chain {
 }
 
 impl Changes {
-    /// Notes what differs between two boards of one size.
-    fn note(&mut self, old: &Board, new: &Board) {
+    /// Notes what differs between two boards of one size, and brings `short` of the old one up to date.
+    fn note(&mut self, old: &Board, new: &Board, short: &mut [PointSet; 3]) {
         let diff = new.points_that_differ(old);
         self.points = diff;
         old.ko().into_iter().chain(new.ko()).for_each(|p| {
             self.points.insert(p);
         });
-        self.all = self.points;
         self.chains.clear();
-        for board in [old, new] {
-            let mut names = PointSet::default();
-            for q in diff.iter().flat_map(|p| [p].into_iter().chain(p.around())) {
-                let Some(color) = board.get(q) else { continue };
-                if names.insert(board.chain_name(q)) {
-                    let (stones, liberties) = board.chain_sets(q);
-                    self.all |= stones;
-                    self.chains.push(Chain { color, stones, liberties });
+        (self.before, self.after) = Default::default();
+        for p in diff.iter() {
+            for q in [p].into_iter().chain(p.around()) {
+                for (board, names) in [(old, &mut self.before), (new, &mut self.after)] {
+                    if let Some(name) = board.chain_at(q) {
+                        names.insert(name);
+                    }
                 }
             }
         }
+        // A stone of an old chain is gone, or in a new chain that has or touches one of the points.
+        let mut found = [PointSet::default(); 3];
+        self.all = self.points;
+        for name in self.after.iter() {
+            let mut stones = PointSet::default();
+            new.chain(name).for_each(|s| {
+                stones.insert(s);
+            });
+            self.all |= stones;
+            if let Some(found) = found.get_mut(new.liberties(name).wrapping_sub(1)) {
+                *found |= stones;
+            }
+        }
+        short.iter_mut().zip(found).for_each(|(short, found)| *short = (*short - self.all) | found);
     }
 
-    /// Whether a search for a chain of `defender` that looked at these points finds the same again.
+    /// Whether a search that looked at the points of a finding finds the same again.
     ///
     /// It played on points in there only and joined chains only with all that is next to them in there. So of any other
     /// chain the liberties outside stayed, and with enough of these the chain was as good as with more in all that a
     /// search asks: an attacker's is not in atari, a defender's is out of the ladder if joined.
-    fn leave(&self, seen: &PointSet, defender: Color) -> bool {
-        let leaves = |chain: &Chain| {
-            let enough = if chain.color == defender { LIBERTIES_ESCAPED } else { 2 };
+    fn leave(&mut self, Finding { seen, color: defender, .. }: &Finding, old: &Board, new: &Board) -> bool {
+        if self.all.is_disjoint(seen) {
+            return true;
+        }
+        if !self.points.is_disjoint(seen) {
+            return false;
+        }
+        if self.chains.is_empty() {
+            self.note_chains(old, new);
+        }
+        self.chains.iter().all(|chain| {
+            let enough = if chain.color == *defender { LIBERTIES_ESCAPED } else { 2 };
             chain.stones.is_disjoint(seen) || (chain.liberties - *seen).iter().nth(enough - 1).is_some()
-        };
-        self.all.is_disjoint(seen) || (self.points.is_disjoint(seen) && self.chains.iter().all(leaves))
+        })
+    }
+
+    fn note_chains(&mut self, old: &Board, new: &Board) {
+        for (board, names) in [(old, self.before), (new, self.after)] {
+            for name in names.iter() {
+                let color = board.get(name).expect("a stone names a chain");
+                let (stones, liberties) = board.chain_sets(name);
+                self.chains.push(Chain { color, stones, liberties });
+            }
+        }
     }
 }
 

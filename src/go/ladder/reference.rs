@@ -20,6 +20,9 @@ pub(super) fn ladders(board: &Board) -> Ladders {
             });
         }
     }
+    for (n, short) in ladders.short.iter_mut().enumerate() {
+        *short = board.size().points().filter(|&p| board.get(p).is_some() && board.liberties(p) == n + 1).collect();
+    }
     ladders
 }
 

@@ -1,7 +1,7 @@
 //! Reading one chain out on one board, move by move and back.
 
 use super::{LIBERTIES_ESCAPED, MOVES_MAX};
-use crate::go::board::{Board, Undo};
+use crate::go::board::{Board, Taken, Undo};
 use crate::go::point::{Color, Point};
 use crate::go::pointset::PointSet;
 use crate::go::rules::Suicide;
@@ -24,7 +24,7 @@ pub(super) enum Question {
 }
 
 /// Up to [`LIBERTIES_ESCAPED`] different points: more make no difference.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Few {
     points: [u16; LIBERTIES_ESCAPED],
     n: usize,
@@ -45,6 +45,11 @@ impl Few {
         }
     }
 
+    /// Liberties to be gained at one of two liberties, after the attacker's move at the other: the same, if it took nothing.
+    fn after(self, undo: &Undo) -> Option<Few> {
+        (undo.taken() == Taken::default()).then_some(self)
+    }
+
     fn is_full(&self) -> bool {
         self.n == LIBERTIES_ESCAPED
     }
@@ -54,7 +59,6 @@ impl Search<'_> {
     /// Reads one question out; gives the answer and the points that the proof looked at.
     pub(super) fn answer(board: &mut Board, d: Point, question: Question) -> (bool, PointSet) {
         let mut search = Search { board, moves_left: MOVES_MAX, seen: PointSet::default() };
-        search.note_chain(d);
         let captured = match question {
             Question::DefenderFirst => search.captured_defender_first(d),
             Question::AttackerAt { first, last } => search.captured_by(d, first, last),
@@ -64,9 +68,10 @@ impl Search<'_> {
 
     /// Whether the chain at `d`, in atari, is lost although its owner moves first.
     fn captured_defender_first(&mut self, d: Point) -> bool {
+        self.note_chain(d);
         let last = first_liberty(self.board, d);
         let ko = self.board.replace_ko(None);
-        let captured = self.defend(0, d, last);
+        let captured = self.defend(0, d, last, None);
         self.board.replace_ko(ko);
         captured
     }
@@ -74,21 +79,29 @@ impl Search<'_> {
     /// Whether the attacker's move `first` leads to the capture of the chain at `d`, whose other liberty is `last`.
     fn captured_by(&mut self, d: Point, first: Point, last: Point) -> bool {
         let attacker = color_at(self.board, d).opponent();
-        self.seen.insert_with_neighbors(first);
         self.seen.insert_with_neighbors(last);
-        if room(self.board, d, last, [first, last]).is_full() || self.board.check(first, attacker, Suicide::Forbidden).is_err() {
+        self.seen.insert(first);
+        let room = room(self.board, d, last, [first, last]);
+        if room.is_full() {
+            // That the chain has these two liberties is part of the question.
             return false;
         }
+        self.seen.insert_with_neighbors(first);
+        if self.board.check(first, attacker, Suicide::Forbidden).is_err() {
+            return false;
+        }
+        self.note_chain(d);
         let undo = self.board.play_with_undo(first, attacker);
         // The defender may retake a ko at once the first time, as if a threat had been answered.
         self.board.clear_ko();
-        let captured = self.defend(0, d, last);
+        let captured = self.defend(0, d, last, room.after(&undo));
         self.board.take_back(&undo);
         captured
     }
 
-    /// Whether the chain at `d` with its `last` liberty is captured, its owner to move at `depth` of the line.
-    fn defend(&mut self, depth: usize, d: Point, last: Point) -> bool {
+    /// Whether the chain at `d` with its `last` liberty is captured, its owner to move at `depth` of the line. `known`: what
+    /// it gains there, where that is known.
+    fn defend(&mut self, depth: usize, d: Point, last: Point, known: Option<Few>) -> bool {
         if depth > self.board.size().n_points() * 3 / 2 {
             return true;
         }
@@ -98,19 +111,21 @@ impl Search<'_> {
         let defender = color_at(self.board, d);
         let name = self.board.chain_name(d);
         self.seen.insert_with_neighbors(last);
-        let mut takes = false;
+        let takes =
+            last.around().into_iter().any(|q| self.board.get(q) == Some(defender.opponent()) && self.board.liberties(q) == 1);
+        let gained = match known {
+            _ if takes => Few::default(),
+            Some(room) => room,
+            None => room(self.board, d, last, [last, last]),
+        };
+        if gained.is_full() {
+            return false;
+        }
         for q in last.around() {
-            let Some(color) = self.board.get(q) else { continue };
-            if color != defender {
-                takes |= self.board.liberties(q) == 1;
-            } else if self.board.chain_name(q) != name {
+            if self.board.get(q) == Some(defender) && self.board.chain_name(q) != name {
                 // From here on the chains that the move joins are part of what is looked at.
                 self.note_chain(q);
             }
-        }
-        let gained = if takes { Few::default() } else { room(self.board, d, last, [last, last]) };
-        if gained.is_full() {
-            return false;
         }
         let mut captures = captures(self.board, d, defender);
         if takes {
@@ -158,17 +173,17 @@ impl Search<'_> {
         if is_double_ko_death(self.board, d, [a, b]) {
             return true;
         }
-        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, [a, b]).n);
+        let [room_a, room_b] = [a, b].map(|last| room(self.board, d, last, [a, b]));
         // First what leaves the defender the fewest liberties.
-        let firsts = if room_b <= room_a { [(a, b, room_b), (b, a, room_a)] } else { [(b, a, room_a), (a, b, room_b)] };
+        let firsts = if room_b.n <= room_a.n { [(a, b, room_b), (b, a, room_a)] } else { [(b, a, room_a), (a, b, room_b)] };
         let before = self.seen;
         for (first, last, room) in firsts {
-            if room == LIBERTIES_ESCAPED {
+            if room.is_full() {
                 break;
             }
             let tried = std::mem::replace(&mut self.seen, before);
             if let Some(undo) = self.step(first, attacker) {
-                let captured = self.defend(depth + 1, d, last);
+                let captured = self.defend(depth + 1, d, last, room.after(&undo));
                 self.board.take_back(&undo);
                 if captured {
                     return true;
