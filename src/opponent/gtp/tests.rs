@@ -558,7 +558,16 @@ fn parameters_times_and_positions() {
 
 #[test]
 fn a_variation_of_another_board_is_not_shown() {
-    let told = live(vec!["boardsize 7", "clear_board", "kata-analyze b 1", "gogui-pv", "boardsize 5", "gogui-pv", "genmove b", "gogui-pv"]);
+    let told = live(vec![
+        "boardsize 7",
+        "clear_board",
+        "kata-analyze b 1",
+        "gogui-pv",
+        "boardsize 5",
+        "gogui-pv",
+        "genmove b",
+        "gogui-pv",
+    ]);
     let replies: Vec<&str> = told.split("\n\n").collect();
     assert!(replies[3].len() > 2 && replies[7].len() > 2, "{told}");
     assert_eq!(replies[5], "= ", "{told}");
