@@ -228,7 +228,9 @@ pub fn table(report: &Report) -> String {
         line("sprt", format!("{says}: llr {llr:.2} ({low:.2} to {high:.2}), H0 elo {elo0}, H1 elo {elo1}"));
     }
     let endings: Vec<String> = tally.endings.iter().map(|(ending, n)| format!("{} {n}", word(*ending))).collect();
-    line("endings", endings.join(", "));
+    if !endings.is_empty() {
+        line("endings", endings.join(", "));
+    }
     for (name, faults) in ["A", "B"].iter().zip(&tally.faults).filter(|(_, faults)| !faults.is_empty()) {
         let faults: Vec<String> = faults.iter().map(|(kind, n)| format!("{} {n}", kind.word())).collect();
         line("faults", format!("{name}: {}", faults.join(", ")));

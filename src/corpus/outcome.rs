@@ -15,9 +15,7 @@ const SCORE_TOLERANCE: f32 = 0.01;
 
 /// Games played out before a judgement is tried, in sum. Of 321,827 scored positions of strong 19x19 games 216,723 are
 /// judged as recorded after 16 games and 258,372 after 48 more.
-const PLAYOUTS: [usize; 4] = [4, 8, 16, 64];
-/// With fewer games than this a judgement counts only where no chain is in doubt: whatever the share.
-const PLAYOUTS_SURE: usize = 16;
+const PLAYOUTS: [usize; 2] = [16, 64];
 /// How much more often as its owner's a chain must end in random play to be alive: looked at in this order.
 const DEAD_SHARES: [f32; 3] = [0.0, -0.4, 0.4];
 
@@ -119,11 +117,8 @@ fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
         let mut judged = vec![dead];
         PLAYOUTS.iter().find_map(|&n_playouts| {
             fates.play(board, n_playouts, &mut rng);
-            let judgements = DEAD_SHARES.map(|share| fates.dead(board, share));
-            if n_playouts < PLAYOUTS_SURE && judgements.iter().any(|dead| *dead != judgements[0]) {
-                return None;
-            }
-            judgements.into_iter().find_map(|dead| {
+            DEAD_SHARES.iter().find_map(|&share| {
+                let dead = fates.dead(board, share);
                 // Most judgements are the same again, and so is their count.
                 if judged.contains(&dead) {
                     return None;
