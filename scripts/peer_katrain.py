@@ -104,6 +104,8 @@ def drive(args):
 
     # Those two ask a second net that imitates people.
     strategies = [name for name in STRATEGY_REGISTRY if name not in (constants.AI_HUMAN, constants.AI_PRO)]
+    # One that KaTrain does not offer has no settings; it shares those of its sister.
+    config["ai"].setdefault(constants.AI_SETTLE_STONES, config["ai"][constants.AI_SIMPLE_OWNERSHIP])
     for name in strategies:
         for _ in range(args.moves):
             try:

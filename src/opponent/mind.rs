@@ -5,7 +5,7 @@ use super::judge::{Judge, View};
 use super::level::Level;
 use crate::base::Result;
 use crate::base::symmetry::Symmetry;
-use crate::go::{Game, Move};
+use crate::go::{Game, Move, Size};
 use crate::infer::{Cache, Evaluator, Output};
 use crate::search::{Limits, Params, Report, Search, SearchConfig, useless_points};
 use std::ops::ControlFlow;
@@ -151,6 +151,11 @@ impl Mind {
     /// The last search as it stands.
     pub(super) fn report(&self) -> Option<Report> {
         self.search.as_ref().and_then(Search::report)
+    }
+
+    /// The size of the board that was searched last.
+    pub(super) fn size(&self) -> Option<Size> {
+        self.search.as_ref().map(|search| search.game().size())
     }
 
     fn prepare(&mut self, game: &Game, barred: &[Move]) -> Result<()> {

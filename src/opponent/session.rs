@@ -287,9 +287,9 @@ impl Session {
         self.mind.describe()
     }
 
-    /// The last search as it stands.
+    /// The last search as it stands; none if it was on a board of another size.
     pub fn report(&self) -> Option<Report> {
-        self.mind.report()
+        self.mind.report().filter(|_| self.mind.size() == Some(self.game.size()))
     }
 
     /// Forgets the tree and the evaluations kept.

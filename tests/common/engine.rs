@@ -1,4 +1,5 @@
 //! A running `edgezero`, spoken to by lines as the programs around it do.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -557,6 +557,23 @@ fn parameters_times_and_positions() {
 }
 
 #[test]
+fn a_variation_of_another_board_is_not_shown() {
+    let told = live(vec![
+        "boardsize 7",
+        "clear_board",
+        "kata-analyze b 1",
+        "gogui-pv",
+        "boardsize 5",
+        "gogui-pv",
+        "genmove b",
+        "gogui-pv",
+    ]);
+    let replies: Vec<&str> = told.split("\n\n").collect();
+    assert!(replies[3].len() > 2 && replies[7].len() > 2, "{told}");
+    assert_eq!(replies[5], "= ", "{told}");
+}
+
+#[test]
 fn any_line_gets_one_answer() {
     const WORDS: [&str; 38] = [
         "kata-analyze",
