@@ -7,7 +7,7 @@
 //!
 //! Positions that come up by several orders of moves are not joined: what is legal (superko), what a pass means and what a
 //! network sees (the last five moves) depends on the way there, and values joined over ways need corrections in every
-//! node on the way up (Czech 2021). What joining saves is evaluations, and those the [`Cache`](crate::infer::Cache) saves too.
+//! node on the way up (Czech 2021). What joining saves is evaluations, and those the [`Cache`] saves too.
 
 mod arena;
 mod config;
