@@ -194,7 +194,7 @@ impl Forward<'_> {
         }
     }
 
-    /// output[point][tile][column] = input[point][tile][..] weights[panel][point][..][column]
+    /// `output[point][tile][column] = input[point][tile][..] weights[panel][point][..][column]`
     #[inline(always)]
     fn products<S: Simd>(&self, s: S, panel: Panel, between: Between, stride: usize, input: &[f32], output: &mut [f32]) {
         let points = self.grid.points;

@@ -164,7 +164,7 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for Transform<'
     }
 }
 
-/// sums[point] (+)= x[point]' dy[point]
+/// `sums[point] (+)= x[point]' dy[point]`
 struct Sums {
     isa: Isa,
     plan: Plan,
