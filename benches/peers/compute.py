@@ -12,6 +12,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TRAIN = ["torch", "torch-cl", "torch-compile", "torch-bf16"]
@@ -127,6 +128,6 @@ def main():
 
 
 if __name__ == "__main__":
-    LOGS = os.environ.get("EDGEZERO_PEER_LOGS", "/tmp/edgezero-peers")
+    LOGS = os.environ.get("EDGEZERO_PEER_LOGS", os.path.join(tempfile.gettempdir(), "edgezero-peers"))
     os.makedirs(LOGS, exist_ok=True)
     main()
