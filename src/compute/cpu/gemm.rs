@@ -80,6 +80,9 @@ impl Product {
     }
 }
 
+/// Chooses the tile's width.
+/// # Safety
+/// As [`Product::run`] demands.
 #[inline(always)]
 unsafe fn by_width<S: Simd, const COLUMNS: bool>(s: S, p: Product) {
     // SAFETY: the caller's promise is passed on.
@@ -94,6 +97,8 @@ unsafe fn by_width<S: Simd, const COLUMNS: bool>(s: S, p: Product) {
 }
 
 /// Cuts the rows into tiles of nearly equal height.
+/// # Safety
+/// As [`Product::run`] demands, with `NV` vectors.
 #[inline(always)]
 unsafe fn by_height<S: Simd, const NV: usize, const COLUMNS: bool>(s: S, p: Product) {
     let most = S::ROWS[NV - 1];
@@ -122,6 +127,8 @@ unsafe fn by_height<S: Simd, const NV: usize, const COLUMNS: bool>(s: S, p: Prod
 }
 
 /// MR rows and NV vectors of sums in registers.
+/// # Safety
+/// As [`Product::run`] demands, with `NV` vectors and at least `MR` rows.
 // Plain loops over indices: the closures of iterators would not be compiled for the instruction set.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]

@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 pub(in crate::compute::cpu) struct Avx2(());
 
 impl Avx2 {
+    /// Asks the processor; none without AVX2 and FMA.
     pub fn detect() -> Option<Avx2> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
     }

@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 pub(in crate::compute::cpu) struct Avx512(());
 
 impl Avx512 {
+    /// Asks the processor; none without AVX-512.
     pub fn detect() -> Option<Avx512> {
         (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("fma"))
             .then_some(Avx512(()))

@@ -8,6 +8,7 @@ use std::arch::aarch64::*;
 pub(in crate::compute::cpu) struct Neon(());
 
 impl Neon {
+    /// Asks the processor; none without NEON.
     pub fn detect() -> Option<Neon> {
         std::arch::is_aarch64_feature_detected!("neon").then_some(Neon(()))
     }
