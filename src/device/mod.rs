@@ -2,6 +2,8 @@
 //!
 //! Everything is read from `/proc` and `/sys` without a privilege. What a kernel does not tell is left at a safe value.
 
+pub mod cuda;
+
 use std::fs;
 use std::path::Path;
 
