@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CUDA = ROOT / "src/compute/cuda"
 WHEELS = pathlib.Path(sysconfig.get_path("purelib")) / "nvidia"
+# Files that stand before each .cu file's text, in this order.
+SHARED = ("device.cuh", "view.cuh", "tile.cuh")
 # Nano, TX2, Xavier, Orin, and the newest that CUDA 11.8 knows.
 CHECKED = (53, 62, 72, 87, 90)
 CUBINS = (53, 62, 72, 87)
@@ -27,7 +29,7 @@ OPTIONS = ["--std=c++14"]
 
 def text_of(kernels: pathlib.Path) -> str:
     """What the program compiles too: the shared files, then the kernels."""
-    parts = [*sorted(CUDA.glob("*.cuh"), key=lambda p: (p.name != "device.cuh", p.name)), kernels]
+    parts = [*(CUDA / name for name in SHARED), kernels]
     return "".join(f'#line 1 "{p.name}"\n{p.read_text()}' for p in parts)
 
 
