@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod clocks;
+pub mod cuda;
 pub mod memory;
 pub mod sensors;
 pub mod software;
