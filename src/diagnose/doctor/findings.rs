@@ -80,7 +80,7 @@ fn throttling(it: &Examination, found: &mut Found) {
             it.over_current_events
         );
         // The weakest mode with all cores asks for least; a stronger supply is no command.
-        let mode = it.power.modes.iter().filter(|mode| mode.name.ends_with('W') || mode.name.contains("W_")).next_back();
+        let mode = it.power.modes.iter().rfind(|mode| mode.name.ends_with('W') || mode.name.contains("W_"));
         let mend = mode.map_or("sudo nvpmodel -m 1".to_string(), |mode| format!("sudo nvpmodel -m {}", mode.id));
         found.problem(what, format!("{mend}   # or a stronger power supply"));
     }
