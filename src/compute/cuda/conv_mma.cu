@@ -155,7 +155,6 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
 CONVS(f32, f16)
 CONVS(f32, bf16)
 CONVS(f16, f16)
-CONVS(bf16, bf16)
 
 #define PREPARE(T)                                                                                                          \
     extern "C" __global__ void prepare_conv_##T(T *to, const float *w, int taps, int c_in, int c_out, int k_pad, int n_pad, int turned) { \
