@@ -5,6 +5,7 @@
 //! What a tensor holds off the board is unspecified unless an operation says that it writes zeros there.
 
 pub mod cpu;
+pub mod cuda;
 pub mod loss;
 pub mod packed;
 

@@ -4,8 +4,8 @@ use super::Arch;
 use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, conv_shape, matmul_shape};
 use crate::base::{Error, Result};
 use crate::compute::{
-    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NormAct, NormGrad, NormParams,
-    NormShape, NormSource, Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked, Weights,
+    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NormAct, NormGrad, NormParams, NormShape,
+    NormSource, Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked, Weights,
 };
 
 /// Where the norms of a forward walk take mean and variance from.

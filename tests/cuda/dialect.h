@@ -10,6 +10,7 @@
 //         extern "C" int dialect_launch_NAME(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, void **args);
 //     which runs the whole grid before it returns: 0, or 1 with the reason from `const char *dialect_error(void)` (of the
 //     calling thread). `args` are pointers to the arguments, as for cuLaunchKernel. One launch at a time a library: others wait.
+//     `int dialect_args_NAME(unsigned *sizes)` gives the bytes of each argument and their number (at most 64).
 //   * `__constant__` and `__device__` variables are exported by their names (give them extern "C" to look them up).
 //   * `dialect_order(k)` (or DIALECT_ORDER=k in the environment): in which order threads and blocks run. 0 forward, 1 backward,
 //     else shuffled by that seed. Results must not depend on it; where they do, a barrier is missing.
@@ -327,6 +328,13 @@ void call(void (*kernel)(A...), void **args) {
     call(kernel, args, std::index_sequence_for<A...>());
 }
 
+template <class... A>
+int arg_sizes(void (*)(A...), unsigned *sizes) {
+    unsigned all[] = {(unsigned)sizeof(A)..., 0};
+    std::memcpy(sizes, all, sizeof...(A) * sizeof *sizes);
+    return sizeof...(A);
+}
+
 inline int block_barrier(int vote, int (*join)(int, int), const char *what) {
     if (n_done) fail(std::string(what) + ": a thread left before");
     unsigned generation = barrier_generation;
@@ -408,6 +416,7 @@ static const int dialect_order_set = [] {
 #define KERNEL(name)                                                                                                        \
     DIALECT_EXPORT int dialect_launch_##name(const unsigned *grid, const unsigned *block, size_t shared_bytes, void **args) { \
         return dialect::launch(#name, grid, block, shared_bytes, [args] { dialect::call(&name, args); });                   \
-    }
+    }                                                                                                                       \
+    DIALECT_EXPORT int dialect_args_##name(unsigned *sizes) { return dialect::arg_sizes(&name, sizes); }
 
 #include "dialect_names.h"

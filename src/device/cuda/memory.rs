@@ -47,7 +47,8 @@ impl Drop for Buffer {
 }
 
 fn no_memory(context: &Context, bytes: usize, code: CUresult) -> Error {
-    let free = context.memory().map_or(String::new(), |(free, total)| format!("; {} of {} MiB are free", free >> 20, total >> 20));
+    let free =
+        context.memory().map_or(String::new(), |(free, total)| format!("; {} of {} MiB are free", free >> 20, total >> 20));
     let place = format!("allocating {bytes} bytes on GPU {}", context.facts().ordinal);
     Error::new(place, format!("{}{free}", told(code))).hint("a smaller batch, a smaller net, or --backend cpu")
 }
