@@ -41,7 +41,11 @@ impl Kernels {
         let cuda = Path::new(ROOT).join("src/compute/cuda");
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("dialect-{name}-{arch}"));
         std::fs::create_dir_all(&dir).unwrap();
-        let text: String = SHARED.into_iter().chain([format!("{name}.cu").as_str()]).map(|f| std::fs::read_to_string(cuda.join(f)).unwrap()).collect();
+        let text: String = SHARED
+            .into_iter()
+            .chain([format!("{name}.cu").as_str()])
+            .map(|f| std::fs::read_to_string(cuda.join(f)).unwrap())
+            .collect();
         let (source, library) = (dir.join("kernels.cu"), dir.join("kernels.so"));
         std::fs::write(&source, text).unwrap();
         let mut gcc = Command::new("g++");
@@ -103,10 +107,10 @@ const CASES: [Case; 7] = [
     case([2, 19, 3, 3, 96, 96], Some(Activation::Relu), [96, 96, 48], 3),
     case([1, 7, 3, 3, 32, 32], None, [32, 32, 32], 2),
     // the first layer
-    case([3, 9, 5, 5, 22, 64], None, [64, 32, 48], 2),
+    case([3, 9, 5, 5, 22, 64], None, [64, 32, 32], 2),
     case([5, 9, 3, 3, 33, 1], Some(Activation::Mish), [32, 64, 32], 3),
     case([2, 13, 1, 1, 96, 48], Some(Activation::Silu), [64, 96, 48], 4),
-    case([2, 8, 3, 3, 40, 130], Some(Activation::Identity), [128, 64, 64], 50),
+    case([2, 8, 3, 3, 40, 130], Some(Activation::Identity), [128, 64, 48], 50),
     // a matrix product
     case([300, 1, 1, 1, 288, 96], None, [96, 128, 48], 3),
 ];
@@ -170,25 +174,41 @@ impl Data {
 struct Family {
     name: &'static str,
     arch: u32,
-    /// Shared bytes of a forward tile and of a gradient's, for the rows of the patch beyond the tile, and outputs of the tile.
-    forward_bytes: fn(usize, usize) -> usize,
-    grad_bytes: fn(usize, usize) -> usize,
+    /// Shared bytes of a tile with so many outputs, forward and of a weight gradient.
+    forward_bytes: fn(ConvShape, usize) -> usize,
+    grad_bytes: fn(ConvShape, usize) -> usize,
     /// Cells in the grid of all boards.
     cells: fn(ConvShape) -> usize,
     tolerance: f64,
 }
 
-/// Rows of the patch before and behind a tile.
-fn halo(s: ConvShape) -> usize {
-    s.kernel_y / 2 * s.len + s.kernel_x / 2
+/// Rows of a patch of so many cells, and those before and behind it, where rows of the board are `pitch` apart.
+fn rows(s: ConvShape, cells: usize, pitch: usize) -> usize {
+    cells + 2 * (s.kernel_y / 2 * pitch + s.kernel_x / 2)
 }
 
 const MMA: Family = Family {
     name: "mma",
     arch: 870,
-    forward_bytes: |halo, tile| 2 * (40 * (1 + 128 + 2 * halo) + 96 * (tile + 8)),
-    grad_bytes: |halo, tile| (2 * (40 * (1 + 64 + 2 * halo) + 64 * (tile + 8)) + 256).max(128 * tile),
+    forward_bytes: |s, tile| 2 * (40 * (1 + rows(s, 128, s.len)) + 96 * (tile + 8)),
+    grad_bytes: |s, tile| (2 * (40 * (1 + rows(s, 64, s.len)) + 64 * (tile + 8)) + 256).max(128 * tile),
     cells: ConvShape::cells,
+    tolerance: 5e-3,
+};
+
+const WMMA: Family = Family {
+    name: "wmma",
+    arch: 720,
+    forward_bytes: |s, tile| {
+        let rows = rows(s, 128, s.len + s.kernel_x / 2).next_multiple_of(8);
+        4 * rows + (2 * (48 * rows + 64 * (tile + 16))).max(128 * (tile + 16))
+    },
+    grad_bytes: |s, tile| {
+        let rows = rows(s, 64, s.len + s.kernel_x / 2);
+        let warps = if s.kernel_x == 3 { 9 } else { 5 };
+        (2 * (48 * rows + 64 * (tile + 16))).max(1536 * warps).max(6144 + 128 * tile)
+    },
+    cells: |s| s.n * (s.len + s.kernel_x / 2) * (s.len + s.kernel_y / 2),
     tolerance: 5e-3,
 };
 
@@ -209,11 +229,12 @@ fn convolve(
     let weights = vec![0u16; taps * k_pad * n_pad];
     let (c_in, c_out) = if turned { (s.c_out, s.c_in) } else { (s.c_in, s.c_out) };
     let half = if kind.ends_with("bf16") { "bf16" } else { "f16" };
-    let args = [pointer(&weights), pointer(&data.weights), int(taps), int(c_in), int(c_out), int(k_pad), int(n_pad), int(turned.into())];
+    let args =
+        [pointer(&weights), pointer(&data.weights), int(taps), int(c_in), int(c_out), int(k_pad), int(n_pad), int(turned.into())];
     kernels.launch(&format!("prepare_conv_{half}"), [weights.len().div_ceil(256), 1, 1], 256, 0, &args);
     let tiles = (family.cells)(s).div_ceil(128);
     let moments = vec![f32::NAN; tiles * (2 * s.c_out + 1)];
-    let bytes = (family.forward_bytes)(halo(s), tile);
+    let bytes = (family.forward_bytes)(s, tile);
     let mut args = vec![pointer(y), base, x, saved, pointer(&data.mask), pointer(&weights), pointer(&moments)];
     args.extend([s.cells(), s.len, s.kernel_y, s.kernel_x, s.c_in, s.c_out, k_pad, n_pad].map(int));
     args.push(act);
@@ -282,7 +303,7 @@ fn check_grad_weights(kernels: &Kernels, family: &Family, kind: &str, ops: &CpuO
     args.extend([s.cells(), s.len, s.kernel_y, s.kernel_x, s.c_in, s.c_out].map(int));
     args.push(act);
     let grid = [s.c_in.div_ceil(32), s.c_out.div_ceil(tile) * groups, case.splits];
-    kernels.launch(&name, grid, threads, (family.grad_bytes)(halo(s), tile), &args);
+    kernels.launch(&name, grid, threads, (family.grad_bytes)(s, tile), &args);
     let got: Vec<f32> = (0..s.weights()).map(|i| partials.iter().skip(i).step_by(s.weights()).sum()).collect();
     let off = error(&got, &expected);
     println!("{name} {s:?}: {off:.1e}");
@@ -325,4 +346,14 @@ fn mma_forward_and_input_gradients() {
 #[test]
 fn mma_weight_gradients() {
     grad_weights_as_on_the_cpu(&MMA, &["f32_f16", "f32_bf16"]);
+}
+
+#[test]
+fn wmma_forward_and_input_gradients() {
+    forward_as_on_the_cpu(&WMMA, &["f32_f16"]);
+}
+
+#[test]
+fn wmma_weight_gradients() {
+    grad_weights_as_on_the_cpu(&WMMA, &["f32_f16"]);
 }

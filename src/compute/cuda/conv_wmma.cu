@@ -4,25 +4,9 @@
 // border instead, of kx / 2 columns and ky / 2 rows of zeros that neighbouring rows and boards share: 20x20 positions for 3x3 on
 // 19x19, a tenth of the products in vain. Rows are 96 bytes apart, as fragments must begin at 32 bytes. There are no asynchronous
 // copies: the next stage of weights waits in registers while the products run.
-#if HAS_WMMA
+#if HAS_WMMA && !HAS_MMA
 
-const int TILE_CELLS = 128, WMMA_THREADS = 128, WMMA_STRIDE = 48;
-
-// Boards with a shared border, as one list of positions.
-struct Bordered {
-    int len, pitch, board, positions;
-
-    // The cell of a position, -1 on the border and outside.
-    __device__ int cell_of(int position) const {
-        if (position < 0 || position >= positions) return -1;
-        int at = position % board, row = at / pitch, column = at % pitch;
-        return row < len && column < len ? (position / board * len + row) * len + column : -1;
-    }
-};
-DEVICE Bordered bordered(int cells, int len, int ky, int kx) {
-    int pitch = len + kx / 2, board = pitch * (len + ky / 2);
-    return {len, pitch, board, cells / (len * len) * board};
-}
+const int TILE_CELLS = 128, WMMA_THREADS = 128;
 
 // As conv_mma.cu's. Grid: tiles of 128 positions, tiles of BN outputs. Shared: 4 * rows + 2 * (48 * rows + 64 * (BN + 16)) bytes with
 // rows = 128 + 2 halo rounded up to 8, halo = ky / 2 * (len + kx / 2) + kx / 2; at least 128 * (BN + 16) + 4 * rows.
@@ -130,7 +114,7 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
 }
 
 #define CONV(X, BN)                                                                                                         \
-    extern "C" __global__ void __launch_bounds__(WMMA_THREADS, BN <= 96 ? 3 : 2) conv_wmma_##X##_f16_##BN(                  \
+    extern "C" __global__ void __launch_bounds__(WMMA_THREADS, BN <= 64 ? 3 : 2) conv_wmma_##X##_f16_##BN(                  \
         X *y, const X *base, const X *x, const float *saved, const float *mask, const f16 *w, float *moments, int cells, int len, \
         int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act) {                                               \
         conv_tile<X, BN>(y, base, x, saved, mask, w, moments, cells, len, ky, kx, c_in, c_out, k_pad, n_pad, act);          \
@@ -150,4 +134,4 @@ extern "C" __global__ void prepare_conv_f16(f16 *to, const float *w, int taps, i
 }
 KERNEL(prepare_conv_f16)
 
-#endif // HAS_WMMA
+#endif // HAS_WMMA && !HAS_MMA

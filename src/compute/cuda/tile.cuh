@@ -12,6 +12,25 @@ const int CHUNK = 32;
 // Numbers between rows: 80 bytes, so that eight rows of 16 bytes lie in different banks (20 words apart: 0, 20, 8, 28, 16, 4, 24, 12).
 const int PATCH_STRIDE = CHUNK + 8;
 
+// The same for fragments of wmma, which begin at multiples of 32 bytes: banks repeat every four rows.
+const int WMMA_STRIDE = CHUNK + 16;
+
+// Boards with a shared border, as one list of positions.
+struct Bordered {
+    int len, pitch, board, positions;
+
+    // The cell of a position, -1 on the border and outside.
+    __device__ int cell_of(int position) const {
+        if (position < 0 || position >= positions) return -1;
+        int at = position % board, row = at / pitch, column = at % pitch;
+        return row < len && column < len ? (position / board * len + row) * len + column : -1;
+    }
+};
+DEVICE Bordered bordered(int cells, int len, int ky, int kx) {
+    int pitch = len + kx / 2, board = pitch * (len + ky / 2);
+    return {len, pitch, board, cells / (len * len) * board};
+}
+
 // A bit for each tap of the kernel whose neighbour of `cell` is on the same board's array; none for cells beyond the last.
 DEVICE unsigned tap_bits(int cell, int cells, int len, int ky, int kx) {
     if (cell >= cells) return 0;
