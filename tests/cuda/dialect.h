@@ -276,8 +276,8 @@ inline std::vector<unsigned> ordered(unsigned n, uint64_t salt) {
     return all;
 }
 
-inline void run_block(uint64_t salt) {
-    std::memset(dynamic_shared, 0xff, SHARED_BYTES_MAX);
+inline void run_block(uint64_t salt, size_t shared_bytes) {
+    std::memset(dynamic_shared, 0xff, shared_bytes);
     std::memset(warps, 0, sizeof warps);
     n_done = 0, n_idle = ~0u, barrier_arrived = 0, barrier_votes = 0;
     std::vector<unsigned> way = ordered(n_threads, salt);
@@ -308,9 +308,10 @@ inline int launch(const char *name, const unsigned *grid, const unsigned *block,
 #ifdef __SANITIZE_ADDRESS__
         __asan_unpoison_memory_region(dynamic_shared, SHARED_BYTES_MAX);
 #endif
+        std::memset(dynamic_shared, 0xff, SHARED_BYTES_MAX);
         for (unsigned b : ordered((unsigned)blocks, 7)) {
             block_idx = {b % grid[0], b / grid[0] % grid[1], b / (grid[0] * grid[1])};
-            run_block(b);
+            run_block(b, shared_bytes);
             if (!failure.empty()) break;
         }
     }
