@@ -7,6 +7,7 @@ use crate::compute::Ops;
 use crate::compute::cpu::CpuOps;
 use crate::diagnose::Ceilings;
 use crate::diagnose::compute::{Case, Measured, Task, channels, usual};
+use crate::diagnose::gpu::{GpuCheck, GpuReport, Speed, check};
 use crate::diagnose::ops::{Bound, OpMeasured, OpsShape, table};
 use argh::FromArgs;
 use serde::Serialize;
@@ -21,8 +22,8 @@ const OP_SHARE: f64 = 0.1;
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(super) struct BenchArgs {
-    /// what to measure: compute
-    #[argh(positional, arg_name = "compute")]
+    /// what to measure: compute (the processor) or gpu (all of a GPU, beside the processor's results)
+    #[argh(positional, arg_name = "compute|gpu")]
     what: String,
     /// train, infer or ops; the default is all three
     #[argh(option, from_str_fn(task))]
@@ -77,11 +78,14 @@ struct Operations {
 }
 
 pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
-    if args.what != "compute" {
-        return Err(Error::call("bench", format!("{:?}, expected compute", args.what)));
+    if !["compute", "gpu"].contains(&args.what.as_str()) {
+        return Err(Error::call("bench", format!("{:?}, expected compute or gpu", args.what)));
     }
     if !(args.seconds > 0.0 && args.seconds <= SECONDS_MAX) {
         return Err(Error::call("--seconds", format!("{}, expected more than 0 and at most {SECONDS_MAX}", args.seconds)));
+    }
+    if args.what == "gpu" {
+        return gpu(&args, ctx);
     }
     if !(1..=65_536).contains(&args.batch) {
         return Err(Error::call("--batch", format!("{}, expected 1 to 65536", args.batch)));
@@ -136,6 +140,37 @@ pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
     }
     let text = serde_json::to_string(&found).map_err(|e| Error::new("bench", e))?;
     outln!("{text}")
+}
+
+/// A GPU from its facts to its speed. Talk goes to stderr, so that the JSON stands alone.
+fn gpu(args: &BenchArgs, ctx: &Context) -> Result<()> {
+    let gpu = ctx.backend.gpus.first().copied().unwrap_or(0);
+    let asked = GpuCheck { gpu, threads: ctx.threads, window: Duration::from_secs_f64(args.seconds), stop: &ctx.stop };
+    let report = check(&asked, &mut |line| log::info!("{line}"))?;
+    if args.json {
+        let text = serde_json::to_string(&report).map_err(|e| Error::new("bench", e))?;
+        outln!("{text}")?;
+    } else {
+        gpu_table(&report)?;
+    }
+    match report.cases.iter().filter(|case| !case.passed()).count() {
+        0 => Ok(()),
+        n => Err(Error::new("bench gpu", format!("{n} of {} cases are not as on the CPU", report.cases.len()))),
+    }
+}
+
+fn gpu_table(report: &GpuReport) -> Result<()> {
+    for table in &report.ops {
+        outln!("\n{:?}", table.precision)?;
+        operations(&table.shape, &table.rows)?;
+    }
+    outln!("\n{:44} {:>12} {:>9} {:>9}", "", "positions/s", "GFLOP/s", "of peak")?;
+    for Speed { precision, measured: m } in &report.speeds {
+        let name = format!("{:?} {} {2}x{2} batch {3} {precision:?}", m.case.task, m.case.net, m.case.board, m.case.batch);
+        let name = name.replacen("Train", "train", 1).replacen("Infer", "infer", 1);
+        outln!("{name:44} {:>12.0} {:>9.0} {:>8.1}%", m.positions_per_second, m.gflops, 100.0 * m.share_of_peak)?;
+    }
+    report.left_out.iter().try_for_each(|line| outln!("left out: {line}"))
 }
 
 fn cases(args: &BenchArgs) -> Vec<Case> {
