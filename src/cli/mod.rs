@@ -9,6 +9,7 @@ mod progress;
 
 mod analysis;
 mod bench;
+mod bench_search;
 mod convert;
 mod doctor;
 mod evaluator;
