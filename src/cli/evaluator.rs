@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::base::{Error, Result};
-use crate::infer::{self, Evaluator};
+use crate::infer::{self, Backend, Evaluator};
 use crate::opponent::{Effort, Level, OpponentConfig, Session};
 use crate::search::SearchConfig;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,8 @@ pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
 /// Opens the file of a net for `n_users` at once, on `threads` where the processor evaluates it.
 pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Context) -> Result<Box<dyn Evaluator>> {
     let batch_max = (ctx.profile.search.batch_size * n_users).clamp(BATCH_MIN, BATCH_MAX.max(ctx.profile.search.batch_size));
-    let evaluator = infer::open(file, ctx.backend, threads, batch_max).map_err(|e| e.or_hint(NETS))?;
+    let backend = Backend { threads, ..ctx.backend.clone() };
+    let evaluator = infer::open(file, &backend, batch_max).map_err(|e| e.or_hint(NETS))?;
     log::info!("net={} {} threads={threads}", file.display(), evaluator.describe());
     Ok(evaluator)
 }
