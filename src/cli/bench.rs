@@ -1,29 +1,34 @@
 //! `edgezero bench`: how fast this machine computes.
 
 use super::Context;
+use super::bench_gpu::{self, AsJson};
+use super::bench_search;
 use super::out::outln;
 use crate::base::{Error, Result};
 use crate::compute::Ops;
 use crate::compute::cpu::CpuOps;
 use crate::diagnose::Ceilings;
 use crate::diagnose::compute::{Case, Measured, Task, channels, usual};
-use crate::diagnose::gpu::{GpuCheck, GpuReport, Speed, check};
 use crate::diagnose::ops::{Bound, OpMeasured, OpsShape, table};
 use argh::FromArgs;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longest window of a measurement: ten minutes.
 const SECONDS_MAX: f64 = 600.0;
+/// Side of the board where none is named.
+const BOARD_LEN: usize = 19;
 /// An operation's share of a case's window: there are about thirty.
 const OP_SHARE: f64 = 0.1;
 
-/// Measure the compute backend: training steps, evaluations and single operations, beside what the machine can do at most.
+/// Measure the compute backend (training steps, evaluations and single operations, beside what the machine can do at most),
+/// the search with a net (visits a second, batches, and where the time goes), or a GPU (facts, ceilings, results, speeds).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(super) struct BenchArgs {
-    /// what to measure: compute (the processor) or gpu (all of a GPU, beside the processor's results)
-    #[argh(positional, arg_name = "compute|gpu")]
+    /// what to measure: compute, search with a net, or gpu (all of a GPU, beside the processor's results)
+    #[argh(positional, arg_name = "compute|search|gpu")]
     what: String,
     /// train, infer or ops; the default is all three
     #[argh(option, from_str_fn(task))]
@@ -31,15 +36,21 @@ pub(super) struct BenchArgs {
     /// net: a size such as b6c64, or a file; the default is a table of the usual sizes
     #[argh(option)]
     net: Option<String>,
-    /// side of the board with --net; the default is 19
-    #[argh(option, default = "19")]
-    board: usize,
+    /// side of the board with --net; the default is 19, for a search 9 and 19
+    #[argh(option)]
+    board: Option<usize>,
     /// positions at once with --net; the default is 64
     #[argh(option, default = "64")]
     batch: usize,
     /// seconds a case is measured for; the default is 2
     #[argh(option, default = "2.0")]
     seconds: f64,
+    /// visits of each position of a search
+    #[argh(option, default = "400")]
+    visits: u32,
+    /// command of KataGo, such as "katago gtp -config gtp.cfg", to search the same positions with the same net
+    #[argh(option)]
+    katago: Option<String>,
     /// one JSON object on stdout in place of the tables
     #[argh(switch)]
     json: bool,
@@ -78,17 +89,29 @@ struct Operations {
 }
 
 pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
-    if !["compute", "gpu"].contains(&args.what.as_str()) {
-        return Err(Error::call("bench", format!("{:?}, expected compute or gpu", args.what)));
+    if !matches!(args.what.as_str(), "compute" | "search" | "gpu") {
+        return Err(Error::call("bench", format!("{:?}, expected compute, search or gpu", args.what)));
     }
     if !(args.seconds > 0.0 && args.seconds <= SECONDS_MAX) {
         return Err(Error::call("--seconds", format!("{}, expected more than 0 and at most {SECONDS_MAX}", args.seconds)));
     }
     if args.what == "gpu" {
-        return gpu(&args, ctx);
+        let as_json = if args.json { AsJson::Yes } else { AsJson::No };
+        return bench_gpu::run(Duration::from_secs_f64(args.seconds), as_json, ctx);
     }
     if !(1..=65_536).contains(&args.batch) {
         return Err(Error::call("--batch", format!("{}, expected 1 to 65536", args.batch)));
+    }
+    if args.what == "search" {
+        let wanted = bench_search::Wanted {
+            net: args.net.as_ref().map(PathBuf::from),
+            boards: args.board.map_or(vec![9, 19], |board| vec![board]),
+            visits: args.visits,
+            katago: args.katago.as_deref(),
+            window: Duration::from_secs_f64(args.seconds),
+            as_json: args.json,
+        };
+        return bench_search::run(&wanted, ctx);
     }
     let cases = cases(&args);
     cases.iter().try_for_each(Case::check)?;
@@ -142,37 +165,6 @@ pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
     outln!("{text}")
 }
 
-/// A GPU from its facts to its speed. Talk goes to stderr, so that the JSON stands alone.
-fn gpu(args: &BenchArgs, ctx: &Context) -> Result<()> {
-    let gpu = ctx.backend.gpus.first().copied().unwrap_or(0);
-    let asked = GpuCheck { gpu, threads: ctx.threads, window: Duration::from_secs_f64(args.seconds), stop: &ctx.stop };
-    let report = check(&asked, &mut |line| log::info!("{line}"))?;
-    if args.json {
-        let text = serde_json::to_string(&report).map_err(|e| Error::new("bench", e))?;
-        outln!("{text}")?;
-    } else {
-        gpu_table(&report)?;
-    }
-    match report.cases.iter().filter(|case| !case.passed()).count() {
-        0 => Ok(()),
-        n => Err(Error::new("bench gpu", format!("{n} of {} cases are not as on the CPU", report.cases.len()))),
-    }
-}
-
-fn gpu_table(report: &GpuReport) -> Result<()> {
-    for table in &report.ops {
-        outln!("\n{:?}", table.precision)?;
-        operations(&table.shape, &table.rows)?;
-    }
-    outln!("\n{:44} {:>12} {:>9} {:>9}", "", "positions/s", "GFLOP/s", "of peak")?;
-    for Speed { precision, measured: m } in &report.speeds {
-        let name = format!("{:?} {} {2}x{2} batch {3} {precision:?}", m.case.task, m.case.net, m.case.board, m.case.batch);
-        let name = name.replacen("Train", "train", 1).replacen("Infer", "infer", 1);
-        outln!("{name:44} {:>12.0} {:>9.0} {:>8.1}%", m.positions_per_second, m.gflops, 100.0 * m.share_of_peak)?;
-    }
-    report.left_out.iter().try_for_each(|line| outln!("left out: {line}"))
-}
-
 fn cases(args: &BenchArgs) -> Vec<Case> {
     let wanted = |t: Task| match args.task {
         None => true,
@@ -183,7 +175,7 @@ fn cases(args: &BenchArgs) -> Vec<Case> {
     let all = match &args.net {
         None => usual(),
         Some(net) => {
-            let case = |task| Case { task, net: net.clone(), board: args.board, batch: args.batch };
+            let case = |task| Case { task, net: net.clone(), board: args.board.unwrap_or(BOARD_LEN), batch: args.batch };
             vec![case(Task::Train), case(Task::Infer)]
         }
     };
@@ -196,7 +188,7 @@ fn shapes(args: &BenchArgs) -> Result<Vec<OpsShape>> {
     }
     Ok(match &args.net {
         None => vec![OpsShape { n: 64, len: 9, c: 32 }, OpsShape { n: 64, len: 19, c: 64 }, OpsShape { n: 64, len: 19, c: 96 }],
-        Some(net) => vec![OpsShape { n: args.batch, len: args.board, c: channels(net)? }],
+        Some(net) => vec![OpsShape { n: args.batch, len: args.board.unwrap_or(BOARD_LEN), c: channels(net)? }],
     })
 }
 
@@ -209,7 +201,7 @@ fn case_line(m: &Measured) -> Result<()> {
     outln!("{name:24} {:>12.0} {:>9.0} {:>8.0}% {:>9.0}", m.positions_per_second, m.gflops, 100.0 * m.share_of_peak, m.peak_mib)
 }
 
-fn operations(shape: &OpsShape, rows: &[OpMeasured]) -> Result<()> {
+pub(super) fn operations(shape: &OpsShape, rows: &[OpMeasured]) -> Result<()> {
     outln!("\noperations on {} boards of {1}x{1}, {2} channels", shape.n, shape.len, shape.c)?;
     outln!("{:44} {:>10} {:>9} {:>8} {:>9}  bound", "", "us", "GFLOP/s", "GB/s", "roofline")?;
     for row in rows {

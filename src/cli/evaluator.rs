@@ -15,7 +15,8 @@ const BATCH_MAX: usize = 64;
 const NETS_OF_RUN: [&str; 2] = ["net.safetensors", "net.bin.gz"];
 
 /// What is a net, for those whose file is none.
-const NETS: &str = "the folder of a run of `edgezero train`, or a KataGo net of model version 8 to 11 (.bin.gz)";
+pub(super) const NETS: &str =
+    "the folder of a run of `edgezero train`, or a convolutional KataGo net of model version 8 to 16 (.bin.gz)";
 
 /// Opens `net`, a file or a run's folder, on the backend that was asked for.
 pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
@@ -29,6 +30,11 @@ pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Contex
     let evaluator = infer::open(file, &backend, batch_max).map_err(|e| e.or_hint(NETS))?;
     log::info!("net={} {} threads={threads}", file.display(), evaluator.describe());
     Ok(evaluator)
+}
+
+/// Whether a folder is a run's with a net.
+pub(super) fn has_net(dir: &Path) -> bool {
+    NETS_OF_RUN.iter().any(|name| dir.join(name).is_file())
 }
 
 /// The file of a net that was named by it or by a run's folder.

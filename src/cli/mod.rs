@@ -9,6 +9,8 @@ mod progress;
 
 mod analysis;
 mod bench;
+mod bench_gpu;
+mod bench_search;
 mod convert;
 mod doctor;
 mod evaluator;
