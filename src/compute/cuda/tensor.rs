@@ -74,7 +74,8 @@ impl Tensor {
         for (taps, tile) in GRAD_TILES {
             add(grad.function(&format!("conv_grad_{name}_f32_{half}_{taps}_{tile}"))?)?;
         }
-        Ok(TensorKernels { tensor: self, shared_bytes_max: shared_bytes_max as usize })
+        let multiprocessors = context.facts().multiprocessors as usize;
+        Ok(TensorKernels { tensor: self, shared_bytes_max: shared_bytes_max as usize, multiprocessors })
     }
 }
 
@@ -83,6 +84,7 @@ impl Tensor {
 pub(super) struct TensorKernels {
     tensor: Tensor,
     shared_bytes_max: usize,
+    multiprocessors: usize,
 }
 
 /// How a convolution is launched.
@@ -132,8 +134,11 @@ impl TensorKernels {
         if s.kernel_y * s.kernel_x > TAPS_MAX {
             return None;
         }
-        // the fewest padded outputs, then the widest tile
-        let (i, tile) = TILES.into_iter().enumerate().min_by_key(|(_, t)| (s.c_out.next_multiple_of(*t), usize::MAX - t))?;
+        // the widest tile that gives each multiprocessor a block, and for a few boards the narrowest
+        let (tiles, n_pad) = (self.tiles(s), s.c_out.next_multiple_of(CHUNK));
+        let fits =
+            |(_, t): &(usize, usize)| n_pad.is_multiple_of(*t) && (*t == CHUNK || tiles * (n_pad / t) >= self.multiprocessors);
+        let (i, tile) = TILES.into_iter().enumerate().rfind(fits)?;
         let rows = self.rows(s, TILE_CELLS);
         let shared_bytes = match self.tensor.family {
             Family::Mma => 2 * (40 * (1 + rows) + 96 * (tile + 8)),
@@ -147,14 +152,12 @@ impl TensorKernels {
 
     /// Bytes of the weights as the kernels read them, if they compute the shape.
     pub(super) fn weights_bytes(self, s: ConvShape) -> Option<usize> {
-        self.tiling(s).map(|t| 2 * s.kernel_y * s.kernel_x * s.c_in.next_multiple_of(CHUNK) * s.c_out.next_multiple_of(t.tile))
+        self.tiling(s).map(|_| 2 * s.kernel_y * s.kernel_x * s.c_in.next_multiple_of(CHUNK) * s.c_out.next_multiple_of(CHUNK))
     }
 
     /// Queues the making of such weights of `weights` `[ky, kx, c_in, c_out]`. `s` is the shape that is computed with them.
     pub(super) fn prepare(self, queue: &mut Queue, s: ConvShape, turn: Turn, weights: u64, to: u64) {
-        let tiling = self.tiling(s).expect("the caller asked for their bytes");
-        let (taps, k_pad, n_pad) =
-            (s.kernel_y * s.kernel_x, s.c_in.next_multiple_of(CHUNK), s.c_out.next_multiple_of(tiling.tile));
+        let (taps, k_pad, n_pad) = (s.kernel_y * s.kernel_x, s.c_in.next_multiple_of(CHUNK), s.c_out.next_multiple_of(CHUNK));
         // channels as the weights have them
         let (c_in, c_out) = if turn == Turn::Back { (s.c_out, s.c_in) } else { (s.c_in, s.c_out) };
         let args = [to, weights, int(taps), int(c_in), int(c_out), int(k_pad), int(n_pad), u64::from(turn == Turn::Back)];
@@ -164,7 +167,7 @@ impl TensorKernels {
     /// Queues `y = base + conv(x, weights)` with weights by [`TensorKernels::prepare`].
     pub(super) fn conv(self, queue: &mut Queue, s: ConvShape, [y, base, weights]: [u64; 3], view: &View) {
         let Tiling { kernel, tile, shared_bytes } = self.tiling(s).expect("the caller asked for the weights' bytes");
-        let (k_pad, n_pad) = (s.c_in.next_multiple_of(CHUNK), s.c_out.next_multiple_of(tile));
+        let (k_pad, n_pad) = (s.c_in.next_multiple_of(CHUNK), s.c_out.next_multiple_of(CHUNK));
         let [_, len, ky, kx, c_in, c_out] = sizes(s);
         let no_moments = 0;
         let args = [
