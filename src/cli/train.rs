@@ -141,11 +141,11 @@ fn follow(config: &mut TrainConfig, begun: Option<&Begun>) -> BatchSize {
 fn make_shards(config: &TrainConfig, begun: Option<&Begun>, ctx: &Context) -> Result<PathBuf> {
     let dir = &config.sgf_dir;
     let shards = shards_dir(dir);
-    if let Some(begun) = begun.filter(|begun| begun.step < begun.total_steps) {
-        if Dataset::open(&shards).is_ok_and(|dataset| dataset.manifest().source.identity == begun.data) {
-            log::info!("shards: {} are those the run began with; newer records wait for the next run", shards.display());
-            return Ok(shards);
-        }
+    let unfinished = begun.filter(|begun| begun.step < begun.total_steps);
+    let is_its_data = |data: &str| Dataset::open(&shards).is_ok_and(|dataset| dataset.manifest().source.identity == data);
+    if unfinished.is_some_and(|begun| is_its_data(&begun.data)) {
+        log::info!("shards: {} are those the run began with; newer records wait for the next run", shards.display());
+        return Ok(shards);
     }
     if !dir.exists() {
         let hint = format!("mkdir -p {}, and put .sgf files there; or --sgf-dir with the folder that has them", dir.display());
@@ -220,7 +220,7 @@ fn show(progress: &Progress, event: &Event) {
                 r.losses.policy_mean(),
                 r.losses.value_mean(),
                 100.0 * r.losses.policy_top1(),
-                on_board(r.board.as_ref()).iter().map(|(_, value)| format!(" {value}")).collect::<String>()
+                on_board(r.board.as_deref()).iter().map(|(_, value)| format!(" {value}")).collect::<String>()
             ),
             &[
                 ("epoch", format!("{:.2}", r.epoch)),
@@ -233,7 +233,7 @@ fn show(progress: &Progress, event: &Event) {
                 ("value", format!("{:.3}", r.losses.value_mean())),
             ]
             .into_iter()
-            .chain(on_board(r.board.as_ref()))
+            .chain(on_board(r.board.as_deref()))
             .collect::<Vec<_>>(),
         ),
         Event::Validation(v) => {

@@ -62,7 +62,7 @@ pub struct Report {
     /// Sums over the positions since the last report.
     pub losses: Losses,
     /// What the machine says, where it is watched.
-    pub board: Option<OnBoard>,
+    pub board: Option<Box<OnBoard>>,
 }
 
 /// The machine while it trains.
@@ -114,7 +114,7 @@ impl Event {
                     }),
                     &r.losses,
                 ),
-                r.board.as_ref(),
+                r.board.as_deref(),
             )),
             Event::Validation(v) => {
                 Some(with_losses(json!({"kind": "validation", "step": v.step, "epoch": rounded(v.epoch)}), &v.losses))

@@ -365,7 +365,7 @@ impl<O: Ops> Session<'_, O> {
             learning_rate: self.schedule.rate(step - 1),
             gradient_norm: since.norm / since.steps as f64,
             losses: since.losses,
-            board: self.on_board(since, since.losses.n),
+            board: self.on_board(since, since.losses.n).map(Box::new),
         });
         self.say(&event)
     }

@@ -80,7 +80,7 @@ fn throttling(it: &Examination, found: &mut Found) {
             it.over_current_events
         );
         // The weakest mode with all cores asks for least; a stronger supply is no command.
-        let mode = it.power.modes.iter().filter(|mode| mode.name.ends_with('W') || mode.name.contains("W_")).next_back();
+        let mode = it.power.modes.iter().rfind(|mode| mode.name.ends_with('W') || mode.name.contains("W_"));
         let mend = mode.map_or("sudo nvpmodel -m 1".to_string(), |mode| format!("sudo nvpmodel -m {}", mode.id));
         found.problem(what, format!("{mend}   # or a stronger power supply"));
     }
@@ -105,7 +105,7 @@ fn fan_command(it: &Examination) -> String {
         (Some(_), Some(..=32)) => "sudo sh -c 'echo 255 > /sys/devices/pwm-fan/target_pwm'".to_string(),
         (Some(_), _) => "sudo systemctl stop nvfancontrol && sudo sh -c 'echo 255 > $(dirname $(grep -l pwmfan /sys/class/hwmon/*/name))/pwm1'"
             .to_string(),
-        (None, _) => "edgezero train --threads N   # with half of the cores, and dust out of the fans".to_string(),
+        (None, _) => format!("edgezero --threads {} train   # half of the cores; dust in the fans?", (it.cpu.online / 2).max(1)),
     }
 }
 
