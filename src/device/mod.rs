@@ -6,6 +6,7 @@
 pub mod board;
 pub mod budget;
 pub mod clocks;
+pub mod cuda;
 pub mod governor;
 pub mod guard;
 pub mod memory;
