@@ -93,7 +93,7 @@ impl Board {
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/deploy.sh"));
         command.arg(step).env("JETSON", format!("{}@board", self.user)).env("DIR", dir);
         command.env("SSH", format!("ssh -F {}", self.dir.path().join("ssh_config").display()));
-        command.envs(more.iter().copied()).stdin(Stdio::null());
+        command.env("TMPDIR", self.dir.path()).envs(more.iter().copied()).stdin(Stdio::null());
         command
     }
 
@@ -341,7 +341,8 @@ fn the_services_are_what_systemd_takes() {
     let files = ["edgezero-train.service", "edgezero-gtp.socket", "edgezero-gtp@.service"].map(|name| units.join(name));
     for file in &files {
         let text = fs::read_to_string(file).unwrap();
-        assert!(!text.lines().any(|line| line.contains('@') && !line.starts_with('#')), "{text}");
+        let left = ["@DIR@", "@USER@", "@PORT@", "@BOARD@", "@PROTECT_HOME@"].iter().find(|name| text.contains(**name));
+        assert_eq!(left, None, "{text}");
     }
     assert!(fs::read_to_string(&files[1]).unwrap().contains("127.0.0.1:4711"));
     failed(&board.command("deploy", "a b", &more).output().unwrap(), 1, &["units need a folder of letters"]);
