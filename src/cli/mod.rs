@@ -10,6 +10,7 @@ mod progress;
 mod analysis;
 mod bench;
 mod convert;
+mod doctor;
 mod evaluator;
 mod gtp;
 mod inspect;
@@ -32,6 +33,7 @@ commands! {
     Play(play::PlayArgs) = play::run,
     Match(match_::MatchArgs) = match_::run,
     Analysis(analysis::AnalysisArgs) = analysis::run,
+    Doctor(doctor::DoctorArgs) = doctor::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
     Bench(bench::BenchArgs) = bench::run,
 }

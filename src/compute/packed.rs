@@ -143,6 +143,11 @@ impl PackedRow {
         self.bytes[8 + 2 * back..10 + 2 * back].copy_from_slice(&mv.to_le_bytes());
     }
 
+    /// States the playout-doubling handicap of the player to move alone.
+    pub fn set_doubling(&mut self, doubling: f32) {
+        self.bytes[28..32].copy_from_slice(&doubling.to_le_bytes());
+    }
+
     /// States the numbers: globals 5 and 18, and the playout-doubling handicap.
     pub fn set_numbers(&mut self, komi: f32, parity_wave: f32, doubling: f32) {
         for (at, number) in [(20, komi), (24, parity_wave), (28, doubling)] {

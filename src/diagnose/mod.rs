@@ -4,6 +4,7 @@
 //! of the machine's own ceilings ([`Ceilings`], measured in the same run) they reach.
 
 pub mod compute;
+pub mod doctor;
 pub mod ops;
 
 use crate::compute::cpu::CpuOps;

@@ -58,6 +58,11 @@ pub trait Evaluator: Send {
     /// One line: the net and the backend.
     fn describe(&self) -> String;
 
+    /// KataGo's model version of the net; 8 is that of ours.
+    fn version(&self) -> u32 {
+        8
+    }
+
     /// What it looks at; most need the rows.
     fn looks_at(&self) -> Looks {
         Looks::Rows

@@ -108,4 +108,8 @@ impl<O: Ops> Evaluator for Native<O> {
     fn describe(&self) -> String {
         format!("{} on {}", self.name, self.net.ops().describe())
     }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
 }

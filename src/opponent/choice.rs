@@ -89,7 +89,7 @@ fn margin_if_ended(game: &Game, view: &View) -> f32 {
 }
 
 /// Twice the points that nobody owns for sure: how far the score can still move.
-fn unsettled(game: &Game, view: &View) -> usize {
+pub(super) fn unsettled(game: &Game, view: &View) -> usize {
     2 * game.size().points().filter(|&p| view.own(p).abs() < SETTLED_FROM).count()
 }
 

@@ -15,9 +15,11 @@ mod judge;
 mod level;
 mod matchup;
 mod mind;
+mod owners;
 mod program;
 mod session;
 mod show;
+mod words;
 
 pub use clock::{Clock, TimeControl, TimeLeft};
 pub use config::OpponentConfig;

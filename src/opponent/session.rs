@@ -1,10 +1,11 @@
 //! A game in progress with a net at one side, or at both.
 
-use super::choice::{choose, dead_at_end};
+use super::choice::{choose, dead_at_end, unsettled};
 use super::clock::Clock;
 use super::config::OpponentConfig;
 use super::judge::View;
 use super::mind::{Effort, Mind, pointless};
+use super::owners::Owners;
 use crate::base::Result;
 use crate::base::rng::mix;
 use crate::base::symmetry::Symmetry;
@@ -99,6 +100,8 @@ pub struct Session {
     pub persona: Persona,
     /// Whether it thinks in the other's time.
     pub ponder: Ponder,
+    /// [`Params::wide_root_noise`] of [`Session::analyze`].
+    pub wide_root_noise: f32,
     config: OpponentConfig,
     game: Game,
     /// The present game's time.
@@ -119,7 +122,8 @@ impl Session {
         let mind = Mind::new(evaluator, None);
         let (clock, effort, side) = (Clock::default(), Effort::default(), Side::default());
         let (persona, ponder) = (Persona::default(), Ponder::default());
-        Ok(Session { mind, effort, side, persona, ponder, config, game, clock, n_hopeless: [0; 2] })
+        let wide_root_noise = Params::ANALYSIS_WIDE_ROOT_NOISE;
+        Ok(Session { mind, effort, side, persona, ponder, wide_root_noise, config, game, clock, n_hopeless: [0; 2] })
     }
 
     /// A session that searches before it moves.
@@ -217,6 +221,20 @@ impl Session {
         self.answer(color, &view)
     }
 
+    /// Whether a search precedes the next move: a first thought is over at once.
+    pub fn searches(&self) -> bool {
+        self.mind.searches(&self.effort)
+    }
+
+    /// [`Session::genmove`] as far as was thought already, after it was broken off.
+    pub fn genmove_now(&mut self, color: Color) -> Result<Answer> {
+        let effort = self.effort;
+        self.effort = Effort { playouts: Some(0), level: effort.level, ..Effort::default() };
+        let answer = self.genmove(color);
+        self.effort = effort;
+        answer
+    }
+
     /// [`Session::genmove`] or, with [`Then::Tell`], only what it would answer. `watch` is called every `tick` with a way
     /// to the search as it stands; when it breaks off, the answer is none and nothing was played.
     pub fn genmove_watched(&mut self, color: Color, then: Then, tick: Duration, watch: Watch<'_>) -> Result<Option<Answer>> {
@@ -240,9 +258,28 @@ impl Session {
     /// Thinks about the position with `color` to move until `watch`, called every `tick`, breaks off, or there is no room
     /// for more. `barred` moves are not tried.
     pub fn analyze(&mut self, color: Color, barred: &[Move], tick: Duration, watch: Watch<'_>) -> Result<()> {
+        let play = self.params().clone();
+        self.set_params(Params { wide_root_noise: self.wide_root_noise, ..play.clone() });
+        let told = self.mind.analyze(&self.game_for(color), &Limits::NONE, barred, tick, watch);
+        self.set_params(play);
+        told.map(|_| ())
+    }
+
+    /// Thinks about the next move in the other's time, until `watch`, called every `tick`, breaks off.
+    pub fn think_ahead(&mut self, tick: Duration, watch: Watch<'_>) -> Result<()> {
+        let game = self.game.clone();
+        self.mind.analyze(&game, &Limits::NONE, &[], tick, watch).map(|_| ())
+    }
+
+    /// Who owns what after each move of reports on the present position with `color` to move.
+    pub(super) fn owners(&self, color: Color) -> Owners {
+        Owners::new(self.mind.second_judge(), self.game_for(color))
+    }
+
+    fn game_for(&self, color: Color) -> Game {
         let mut game = self.game.clone();
         game.set_to_move(color);
-        self.mind.analyze(&game, &Limits::NONE, barred, tick, watch).map(|_| ())
+        game
     }
 
     /// The view after thinking within the limits of the moment, and whether `watch` broke it off.
@@ -277,14 +314,22 @@ impl Session {
 
     /// The net's answers for `color` to move under one symmetry, and which moves are legal, pass last.
     pub fn raw(&mut self, color: Color, symmetry: Symmetry) -> Result<(Output, Vec<bool>)> {
-        let mut game = self.game.clone();
-        game.set_to_move(color);
-        self.mind.raw(&game, symmetry)
+        self.mind.raw(&self.game_for(color), symmetry)
     }
 
     /// One line: the net and the backend.
     pub fn describe(&mut self) -> String {
         self.mind.describe()
+    }
+
+    /// KataGo's model version of the net.
+    pub fn model_version(&mut self) -> u32 {
+        self.mind.version()
+    }
+
+    /// Most positions that are evaluated at once.
+    pub fn batch_max(&mut self) -> usize {
+        self.mind.batch_max()
     }
 
     /// The last search as it stands; none if it was on a board of another size.
@@ -360,6 +405,22 @@ impl Session {
             }
         };
         Ok((self.game.score_white(&dead), dead))
+    }
+
+    /// The score in points for White as it is expected: counted, once the game is over or nothing is unsettled, else
+    /// what the net thinks, rounded to a score that there is.
+    pub fn score_expected(&mut self) -> Result<f32> {
+        let symmetries: Vec<Symmetry> = Symmetry::all().collect();
+        if self.game.is_over() || self.is_bare() {
+            return Ok(self.score()?.0);
+        }
+        let view = self.mind.look(&self.game, &symmetries)?;
+        if unsettled(&self.game, &view) == 0 {
+            return Ok(self.game.score_white(&dead_at_end(&self.game, &view)));
+        }
+        let white = if self.game.to_move() == Color::White { view.lead } else { -view.lead };
+        let bonus = self.game.white_bonus();
+        Ok((white - bonus).round() + bonus)
     }
 
     /// Whether the board has no stone on it.

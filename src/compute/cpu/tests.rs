@@ -394,12 +394,17 @@ fn loss_value(ops: &CpuOps, all: &[f32], grads: Option<&mut Vec<f32>>) -> Losses
     let weights = LossWeights { policy: 1.0, value: 0.5, score: 0.8, ownership: 1.5, divisor: Some(1.0) };
     let shape = LossShape { n: 3, len: 4, score_c: 4 };
     let mask = Mask { mask: &mask, counts: &counts };
-    let Some(grads) = grads else { return ops.losses(shape, heads, mask, &targets, &weights, None) };
+    let mut tally = ops.tally().unwrap();
+    let Some(grads) = grads else {
+        ops.losses(shape, heads, mask, &targets, &weights, None, &mut tally);
+        return tally.losses;
+    };
     let mut g = [48, 3, 9, 12, 48].map(|len| vec![9.0f32; len]);
     let [policy, pass, value, score, ownership] = &mut g;
-    let losses = ops.losses(shape, heads, mask, &targets, &weights, Some(HeadGrads { policy, pass, value, score, ownership }));
+    let head_grads = HeadGrads { policy, pass, value, score, ownership };
+    ops.losses(shape, heads, mask, &targets, &weights, Some(head_grads), &mut tally);
     *grads = g.concat();
-    losses
+    tally.losses
 }
 
 #[test]
