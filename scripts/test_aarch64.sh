@@ -68,10 +68,15 @@ play() {
     head -n 24 tests/data/small9/small9.sgf >"$work/games.sgf"
     edgezero convert "$work/games.sgf" --out "$work/shards" || return 1
     edgezero train --shards "$work/shards" --board-size 9 --net b1c8 --batch-size 32 --epochs 1 --out "$work/net" || return 1
-    printf 'boardsize 9\nclear_board\nkomi 7\ngenmove b\nplay w E5\ngenmove b\nshowboard\nquit\n' \
-        | edgezero gtp --net "$work/net" --visits 4 >"$work/answers" || return 1
-    # Seven commands are answered before quit, none refused, and two of them with a move.
-    [ "$(grep -c '^=' "$work/answers")" = 8 ] && ! grep -q '^?' "$work/answers" && [ "$(grep -cE '^= ([A-HJ][1-9]|pass)' "$work/answers")" = 2 ]
+    # A game of 40 moves against itself.
+    {
+        printf 'boardsize 9\nclear_board\nkomi 7\n'
+        for _ in $(seq 20); do printf 'genmove b\ngenmove w\n'; done
+        printf 'final_score\nquit\n'
+    } | edgezero gtp --net "$work/net" --visits 2 >"$work/answers" || return 1
+    # Every command is answered and none refused; the answers to genmove are moves.
+    [ "$(grep -c '^=' "$work/answers")" = 45 ] && ! grep -q '^?' "$work/answers" \
+        && [ "$(grep -cE '^= ([A-HJ][1-9]|pass|resign)' "$work/answers")" = 40 ]
 }
 status=0
 play || status=$?
