@@ -67,7 +67,7 @@ pub struct Backend {
 }
 
 /// Backends that this build has.
-const BUILT: [&str; 1] = ["cpu"];
+const BUILT: [&str; 2] = ["cuda", "cpu"];
 
 impl Examination {
     /// Looks at the files of `tree`, and at the disk of the folder `dir`.
