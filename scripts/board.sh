@@ -151,7 +151,7 @@ units() { # PORT
     protect_home=yes
     case "$dir/" in /home/* | /root/*) protect_home=read-only ;; esac
     rm -rf units
-    mkdir units
+    mkdir -p units cache
     for unit in current/units/*; do
         sed -e "s|@DIR@|$dir|g" -e "s|@USER@|$(id -un)|g" -e "s|@PORT@|$1|g" -e "s|@PROTECT_HOME@|$protect_home|g" -e "s|@BOARD@|$(uname -n)|g" \
             "$unit" >"units/$(basename "$unit")"
@@ -186,7 +186,7 @@ undeploy() {
             fail "its services are installed, and $(id -un) may not remove them" "ssh -t $jetson \"sudo $off; sudo rm -f $files\""
         fi
     fi
-    rm -rf current previous .current.new .previous.new units releases
+    rm -rf current previous .current.new .previous.new units cache releases
     cd /
     rmdir "$dir" 2>/dev/null || true
     left=$(ls -A "$dir" 2>/dev/null | tr '\n' ' ')
