@@ -1,9 +1,9 @@
 # Everything a person does here is one word. `make` alone lists the words.
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check fuzz corpus clean
+.PHONY: help build run test lint check-kernels kernels check fuzz corpus clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r word text; do printf '  make %-10s %s\n' "$$word" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r word text; do printf '  make %-14s %s\n' "$$word" "$$text"; done
 
 build: ## the release binary, target/release/edgezero
 	@scripts/need_cargo.sh
@@ -22,7 +22,13 @@ lint: ## format, clippy and docs, each without a warning
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-check: lint test ## what CI runs
+check-kernels: ## compile every CUDA kernel for five architectures, without a GPU; registers, shared memory, spills
+	@scripts/check_kernels.sh
+
+kernels: ## the same, kept in target/kernels: cubins for Nano, TX2, Xavier and Orin, PTX for what came later
+	@scripts/check_kernels.sh --out target/kernels
+
+check: lint check-kernels test ## what CI runs
 
 FUZZ_S ?= 600
 fuzz: ## broken input into archive walk, parser and shard reader, ten minutes each (needs nightly and cargo-fuzz)

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::base::{Error, Result};
-use crate::infer::{self, Evaluator};
+use crate::infer::{self, Backend, Evaluator};
 use crate::opponent::{Effort, Level, OpponentConfig, Session};
 use crate::search::SearchConfig;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ const BATCH_MAX: usize = 64;
 const NETS_OF_RUN: [&str; 2] = ["net.safetensors", "net.bin.gz"];
 
 /// What is a net, for those whose file is none.
-const NETS: &str = "the folder of a run of `edgezero train`, or a KataGo net of model version 8 to 11 (.bin.gz)";
+pub(super) const NETS: &str =
+    "the folder of a run of `edgezero train`, or a convolutional KataGo net of model version 8 to 16 (.bin.gz)";
 
 /// Opens `net`, a file or a run's folder, on the backend that was asked for.
 pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
@@ -25,9 +26,15 @@ pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
 /// Opens the file of a net for `n_users` at once, on `threads` where the processor evaluates it.
 pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Context) -> Result<Box<dyn Evaluator>> {
     let batch_max = (ctx.profile.search.batch_size * n_users).clamp(BATCH_MIN, BATCH_MAX.max(ctx.profile.search.batch_size));
-    let evaluator = infer::open(file, ctx.backend, threads, batch_max).map_err(|e| e.or_hint(NETS))?;
+    let backend = Backend { threads, ..ctx.backend.clone() };
+    let evaluator = infer::open(file, &backend, batch_max).map_err(|e| e.or_hint(NETS))?;
     log::info!("net={} {} threads={threads}", file.display(), evaluator.describe());
     Ok(evaluator)
+}
+
+/// Whether a folder is a run's with a net.
+pub(super) fn has_net(dir: &Path) -> bool {
+    NETS_OF_RUN.iter().any(|name| dir.join(name).is_file())
 }
 
 /// The file of a net that was named by it or by a run's folder.

@@ -9,7 +9,9 @@ mod progress;
 
 mod analysis;
 mod bench;
+mod bench_search;
 mod convert;
+mod doctor;
 mod evaluator;
 mod gtp;
 mod inspect;
@@ -32,6 +34,7 @@ commands! {
     Play(play::PlayArgs) = play::run,
     Match(match_::MatchArgs) = match_::run,
     Analysis(analysis::AnalysisArgs) = analysis::run,
+    Doctor(doctor::DoctorArgs) = doctor::run,
     Profiles(profiles::ProfilesArgs) = profiles::run,
     Bench(bench::BenchArgs) = bench::run,
 }
@@ -39,7 +42,7 @@ commands! {
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::device::Machine;
-use crate::infer::BackendChoice;
+use crate::infer::backend::{Backend, BackendChoice, parse_gpus};
 use crate::profile::{self, Profile};
 use argh::{FromArgs, SubCommands};
 use std::io::Write;
@@ -71,6 +74,9 @@ struct Args {
     /// what computes: auto (the default), tensorrt, cuda or cpu
     #[argh(option, default = "BackendChoice::Auto", from_str_fn(backend))]
     backend: BackendChoice,
+    /// GPUs by their numbers, such as 0,1; the default is the first
+    #[argh(option, from_str_fn(gpus))]
+    gpus: Option<Gpus>,
     /// threads of the CPU backend; the default is the profile's cores, as far as they are there
     #[argh(option)]
     threads: Option<usize>,
@@ -89,12 +95,19 @@ fn backend(text: &str) -> std::result::Result<BackendChoice, String> {
     BackendChoice::parse(text).map_err(|e| e.what().to_string())
 }
 
+/// A list that is one option.
+struct Gpus(Vec<usize>);
+
+fn gpus(text: &str) -> std::result::Result<Gpus, String> {
+    parse_gpus(text).map(Gpus).map_err(|e| e.what().to_string())
+}
+
 /// What every subcommand is given.
 pub(super) struct Context {
     /// Budgets and defaults.
     pub(super) profile: Profile,
     /// What was asked to compute.
-    pub(super) backend: BackendChoice,
+    pub(super) backend: Backend,
     /// Threads of the CPU backend, 1 or more.
     pub(super) threads: usize,
     /// Set by Ctrl-C and SIGTERM.
@@ -133,7 +146,8 @@ fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
         Some(threads) => threads,
         None => profile.device.cores.min(Machine::read().cores),
     };
-    let ctx = Context { profile, backend: args.backend, threads, stop: Stop::on_signals()? };
+    let backend = Backend { choice: args.backend, gpus: args.gpus.map_or_else(Vec::new, |gpus| gpus.0), threads };
+    let ctx = Context { profile, backend, threads, stop: Stop::on_signals()? };
     args.command.run(&ctx)
 }
 

@@ -100,8 +100,11 @@ fn set<T: Clone>(to: &mut T, option: &Option<T>) {
 
 pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
     let config = args.config(&ctx.profile)?;
-    if matches!(ctx.backend, BackendChoice::Cuda | BackendChoice::TensorRt) {
-        return Err(Error::new("--backend", "this build trains on the CPU only").hint("--backend cpu"));
+    if ctx.backend.choice == BackendChoice::TensorRt {
+        return Err(Error::new("--backend tensorrt", "plays, it does not train").hint("--backend cuda, or --backend cpu"));
+    }
+    if ctx.backend.gpus.len() > 1 {
+        return Err(Error::new("--gpus", "a run trains on one GPU").hint(format!("--gpus {}", ctx.backend.gpus[0])));
     }
     let shards = match &args.shards {
         Some(dir) => dir.clone(),
@@ -119,7 +122,10 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
         ram_budget_bytes: ctx.profile.ram_budget_bytes(),
         stop: &ctx.stop,
     };
-    train_on(CpuOps::new(ctx.threads)?, &job)
+    match ctx.backend.cuda()?.pop() {
+        Some(gpu) => train_on(gpu, &job),
+        None => train_on(CpuOps::new(ctx.threads)?, &job),
+    }
 }
 
 /// The shards of the folder of records, made anew if it changed.
@@ -143,7 +149,7 @@ fn shards_dir(sgf_dir: &Path) -> PathBuf {
     absolute.with_file_name(name)
 }
 
-fn train_on(ops: CpuOps, job: &Job<'_>) -> Result<()> {
+fn train_on<O: Ops>(ops: O, job: &Job<'_>) -> Result<()> {
     let config = job.config;
     let plan = train::plan(job, &ops)?;
     log::info!(

@@ -4,8 +4,8 @@ use super::Arch;
 use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, conv_shape, matmul_shape};
 use crate::base::{Error, Result};
 use crate::compute::{
-    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Losses, Mask, NormAct, NormGrad, NormParams,
-    NormShape, NormSource, Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked, Weights,
+    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NormAct, NormGrad, NormParams, NormShape,
+    NormSource, Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked, Weights,
 };
 
 /// Where the norms of a forward walk take mean and variance from.
@@ -237,14 +237,15 @@ impl<O: Ops> Walk<O> {
         self.score_c
     }
 
-    /// The losses of the last walk, without gradients.
-    pub fn losses(&self, ops: &O, targets: &Targets<'_>, weights: &LossWeights) -> Losses {
+    /// Adds the losses of the last walk to the sums, without gradients.
+    pub fn losses(&self, ops: &O, targets: &Targets<'_>, weights: &LossWeights, tally: &mut O::Tally) {
         let shape = LossShape { n: self.n, len: self.len, score_c: self.score_c };
         let mask = Mask { mask: &self.mask, counts: &self.counts };
-        ops.losses(shape, self.heads(), mask, targets, weights, None)
+        ops.losses(shape, self.heads(), mask, targets, weights, None, tally);
     }
 
-    /// The losses of the last walk, which took its norms from the batch, and the gradients of all parameters, added to `grads`.
+    /// The losses of the last walk, which took its norms from the batch, to the sums, and the gradients of all parameters to
+    /// `grads`; both are added.
     pub fn backward(
         &mut self,
         ops: &O,
@@ -252,7 +253,8 @@ impl<O: Ops> Walk<O> {
         targets: &Targets<'_>,
         weights: &LossWeights,
         grads: &mut O::Buf,
-    ) -> Losses {
+        tally: &mut O::Tally,
+    ) {
         let shape = LossShape { n: self.n, len: self.len, score_c: self.score_c };
         let [policy, pass, value, score, ownership] = several(&mut self.grads, &self.plan.grads, self.plan.outputs.all());
         let head_grads = HeadGrads { policy, pass, value, score, ownership };
@@ -266,7 +268,7 @@ impl<O: Ops> Walk<O> {
             score: out(o.score),
             ownership: out(o.ownership),
         };
-        let losses = ops.losses(shape, heads, mask, targets, weights, Some(head_grads));
+        ops.losses(shape, heads, mask, targets, weights, Some(head_grads), tally);
         self.fresh.fill(false);
         for slot in self.plan.outputs.all() {
             self.fresh[slot] = true;
@@ -274,7 +276,6 @@ impl<O: Ops> Walk<O> {
         for i in (0..self.plan.steps.len()).rev() {
             self.run_back(ops, i, params, grads);
         }
-        losses
     }
 
     /// How the next gradient of a tensor meets what is there.

@@ -10,7 +10,7 @@ use super::schedule::Schedule;
 use crate::base::fs::create_dir;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
-use crate::compute::{ConvShape, Losses, Ops};
+use crate::compute::{ConvShape, Losses, Ops, Tallied};
 use crate::net::{Net, NetConfig, katago, tensors};
 use crate::shard::{Dataset, Sampler, Split};
 use std::path::Path;
@@ -224,12 +224,11 @@ fn step_time<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, from: &Checkpoint) -> R
     let begun = Instant::now();
     while begun.elapsed() < CALIBRATION || times.len() < 2 {
         let start = Instant::now();
-        learner.begin_step();
-        for _ in 0..config.accumulate {
+        for part in 0..config.accumulate {
             batch.fill(&plan.train, (0..config.batch_size as u64).map(|i| plan.train.sample(i)))?;
-            learner.learn(&batch)?;
+            learner.learn(&batch, part, config.accumulate, 0.0)?;
         }
-        learner.end_step(0.0);
+        learner.read()?;
         times.push(start.elapsed().as_secs_f64());
     }
     // The first step touches fresh memory.
@@ -255,8 +254,7 @@ struct Session<'a, O: Ops> {
 /// Sums since the last report.
 #[derive(Default)]
 struct Since {
-    losses: Losses,
-    norm: f64,
+    sums: Tallied,
     steps: u64,
     waited: Duration,
 }
@@ -281,23 +279,30 @@ impl<O: Ops> Session<'_, O> {
         let (mut since, mut since_start) = (Since::default(), Instant::now());
         while self.learner.step() < self.total_steps {
             if self.job.stop.requested() {
+                self.read(&mut since)?;
                 return Err(self.stop_cleanly()?);
             }
             self.one_step(&mut prefetcher, &mut since)?;
             let step = self.learner.step();
             let is_last = step == self.total_steps;
+            let validates = is_last || step.is_multiple_of(self.plan.steps_per_epoch);
+            let keeps = is_last || step.is_multiple_of(config.checkpoint_steps as u64);
+            let reports = is_last || step.is_multiple_of(config.report_steps as u64);
+            if validates || keeps || reports {
+                self.read(&mut since)?;
+            }
             self.say(&Event::Step { step, total_steps: self.total_steps })?;
-            if is_last || step.is_multiple_of(config.report_steps as u64) {
+            if reports {
                 let spent = since_start.elapsed();
                 training += spent;
                 self.report(&since, spent, training, (step - first_step) * step_positions)?;
                 (since, since_start) = (Since::default(), Instant::now());
             }
             let paused = Instant::now();
-            if is_last || step.is_multiple_of(self.plan.steps_per_epoch) {
+            if validates {
                 after = self.validate()?;
             }
-            if is_last || step.is_multiple_of(config.checkpoint_steps as u64) {
+            if keeps {
                 self.write_checkpoint()?;
             }
             since_start += paused.elapsed();
@@ -307,31 +312,35 @@ impl<O: Ops> Session<'_, O> {
         Ok(Summary { before, after, steps, positions: (steps - first_step) * step_positions, training })
     }
 
+    /// Learns from the next batches; what they showed waits on the device for [`Session::read`].
     fn one_step(&mut self, prefetcher: &mut Prefetcher, since: &mut Since) -> Result<()> {
-        let step = self.learner.step();
-        self.learner.begin_step();
-        for _ in 0..self.job.config.accumulate {
+        let (n_parts, rate) = (self.job.config.accumulate, self.schedule.rate(self.learner.step()));
+        for part in 0..n_parts {
             let asked = Instant::now();
             let batch = prefetcher.next()?;
             since.waited += asked.elapsed();
-            let losses = self.learner.learn(&batch)?;
+            self.learner.learn(&batch, part, n_parts, rate)?;
             prefetcher.give_back(batch);
-            if !losses.total.is_finite() {
-                return Err(self.diverged("loss", step));
-            }
-            since.losses += losses;
         }
-        let norm = self.learner.end_step(self.schedule.rate(step));
-        if !norm.is_finite() {
-            return Err(self.diverged("gradient", step));
-        }
-        since.norm += norm;
         since.steps += 1;
         Ok(())
     }
 
+    /// Waits for the steps so far and takes what they showed.
+    fn read(&mut self, since: &mut Since) -> Result<()> {
+        let sums = self.learner.read()?;
+        for (what, sum) in [("loss", sums.losses.total), ("gradient", sums.norms)] {
+            if !sum.is_finite() {
+                return Err(self.diverged(what, self.learner.step()));
+            }
+        }
+        since.sums.losses += sums.losses;
+        since.sums.norms += sums.norms;
+        Ok(())
+    }
+
     fn diverged(&self, what: &str, step: u64) -> Error {
-        let what = format!("the {what} at step {step} is no number");
+        let what = format!("the {what} is no number by step {step}");
         Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out")
     }
 
@@ -349,11 +358,11 @@ impl<O: Ops> Session<'_, O> {
             epoch: self.epoch(),
             positions,
             training,
-            positions_per_second: since.losses.n as f64 / seconds,
+            positions_per_second: since.sums.losses.n as f64 / seconds,
             waiting_share: since.waited.as_secs_f64() / seconds,
             learning_rate: self.schedule.rate(step - 1),
-            gradient_norm: since.norm / since.steps as f64,
-            losses: since.losses,
+            gradient_norm: since.sums.norms / since.steps as f64,
+            losses: since.sums.losses,
         });
         self.say(&event)
     }
