@@ -64,9 +64,10 @@ pub(super) fn search_config(nets: &[PathBuf], n_users: usize, ctx: &Context) -> 
     let sizes = nets.iter().map(|file| file.metadata().map(|meta| meta.len()).map_err(|e| Error::io(file, &e)));
     let files: u64 = sizes.sum::<Result<u64>>()?;
     let rows = (nets.len() * batch_max(n_users, ctx)) as u64;
+    let budget = ctx.budget(n_users);
     let others = Needs::program().with("nets", NET_FACTOR * files).with("batches", rows * ROW_BYTES);
-    let (search, needs) = ctx.profile.search.fitted(&others, &ctx.budget)?;
-    ctx.budget.say(&needs);
+    let (search, needs) = ctx.profile.search.fitted(&others, &budget)?;
+    budget.say(&needs);
     Ok(search)
 }
 
