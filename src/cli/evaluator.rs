@@ -3,7 +3,7 @@
 use super::Context;
 use crate::base::{Error, Result};
 use crate::device::Needs;
-use crate::infer::{self, Evaluator};
+use crate::infer::{self, Backend, Evaluator};
 use crate::opponent::{Effort, Level, OpponentConfig, Session};
 use crate::search::SearchConfig;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,8 @@ const ROW_BYTES: u64 = 1 << 20;
 const NETS_OF_RUN: [&str; 2] = ["net.safetensors", "net.bin.gz"];
 
 /// What is a net, for those whose file is none.
-const NETS: &str = "the folder of a run of `edgezero train`, or a KataGo net of model version 8 to 11 (.bin.gz)";
+pub(super) const NETS: &str =
+    "the folder of a run of `edgezero train`, or a convolutional KataGo net of model version 8 to 16 (.bin.gz)";
 
 /// Opens `net`, a file or a run's folder, on the backend that was asked for.
 pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
@@ -30,7 +31,8 @@ pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
 
 /// Opens the file of a net for `n_users` at once, on `threads` where the processor evaluates it.
 pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Context) -> Result<Box<dyn Evaluator>> {
-    let evaluator = infer::open(file, ctx.backend, threads, batch_max(n_users, ctx)).map_err(|e| e.or_hint(NETS))?;
+    let backend = Backend { threads, ..ctx.backend.clone() };
+    let evaluator = infer::open(file, &backend, batch_max(n_users, ctx)).map_err(|e| e.or_hint(NETS))?;
     log::info!("net={} {} threads={threads}", file.display(), evaluator.describe());
     Ok(evaluator)
 }
@@ -38,6 +40,11 @@ pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Contex
 /// Most positions that are evaluated at once.
 fn batch_max(n_users: usize, ctx: &Context) -> usize {
     (ctx.profile.search.batch_size * n_users).clamp(BATCH_MIN, BATCH_MAX.max(ctx.profile.search.batch_size))
+}
+
+/// Whether a folder is a run's with a net.
+pub(super) fn has_net(dir: &Path) -> bool {
+    NETS_OF_RUN.iter().any(|name| dir.join(name).is_file())
 }
 
 /// The file of a net that was named by it or by a run's folder.

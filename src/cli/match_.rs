@@ -12,7 +12,7 @@ use crate::base::fs::read_limited;
 use crate::base::{Error, Result};
 use crate::go::Size;
 use crate::infer::Batcher;
-use crate::opponent::Effort;
+use crate::opponent::{Effort, Resigning};
 use argh::FromArgs;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ const IDENTITY_LETTERS: usize = 8;
 #[derive(FromArgs)]
 #[argh(subcommand, name = "match")]
 pub(super) struct MatchArgs {
-    /// a net (a run's folder, .safetensors, KataGo's .bin.gz) or the command of a program, such as "gnugo --mode gtp"
+    /// a net (a run's folder, .safetensors, KataGo's .bin.gz) or the command of a program, such as "gnugo --mode gtp"; quotes
+    /// hold words together as in a shell
     #[argh(positional)]
     a: String,
     /// the other one
@@ -122,6 +123,9 @@ pub(super) struct MatchArgs {
     /// folder of journal, records and report; the default is matches/ and a name of its own for these options
     #[argh(option)]
     out: Option<PathBuf>,
+    /// nets play on where they would resign, and the report tells how often resigning would have been right
+    #[argh(switch)]
+    play_on: bool,
     /// print the report as JSON
     #[argh(switch)]
     json: bool,
@@ -212,6 +216,7 @@ fn prepare(args: &MatchArgs, ctx: &Context) -> Result<Match> {
             resign_streak: opponent.resign_streak,
             resign_after: opponent.resign_after,
             batch_size: ctx.profile.search.batch_size,
+            resigning: if args.play_on { Resigning::PlaysOn } else { Resigning::Resigns },
         },
         opening,
         seed: args.seed,

@@ -10,6 +10,7 @@ mod progress;
 
 mod analysis;
 mod bench;
+mod bench_search;
 mod convert;
 mod doctor;
 mod evaluator;
@@ -43,7 +44,7 @@ use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::device::memory::keep_to_one_heap;
 use crate::device::{Budget, Machine, Tree, Watch};
-use crate::infer::BackendChoice;
+use crate::infer::backend::{Backend, BackendChoice, parse_gpus};
 use crate::profile::{self, Profile};
 use argh::{FromArgs, SubCommands};
 use std::io::Write;
@@ -79,6 +80,9 @@ struct Args {
     /// what computes: auto (the default), tensorrt, cuda or cpu
     #[argh(option, default = "BackendChoice::Auto", from_str_fn(backend))]
     backend: BackendChoice,
+    /// GPUs by their numbers, such as 0,1; the default is the first
+    #[argh(option, from_str_fn(gpus))]
+    gpus: Option<Gpus>,
     /// threads of the CPU backend; the default is the profile's cores, as far as they are there
     #[argh(option)]
     threads: Option<usize>,
@@ -100,12 +104,19 @@ fn backend(text: &str) -> std::result::Result<BackendChoice, String> {
     BackendChoice::parse(text).map_err(|e| e.what().to_string())
 }
 
+/// A list that is one option.
+struct Gpus(Vec<usize>);
+
+fn gpus(text: &str) -> std::result::Result<Gpus, String> {
+    parse_gpus(text).map(Gpus).map_err(|e| e.what().to_string())
+}
+
 /// What every subcommand is given.
 pub(super) struct Context {
     /// Budgets and defaults.
     pub(super) profile: Profile,
     /// What was asked to compute.
-    pub(super) backend: BackendChoice,
+    pub(super) backend: Backend,
     /// Threads of the CPU backend, 1 or more.
     pub(super) threads: usize,
     /// What this machine is.
@@ -165,7 +176,8 @@ fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
         Some(threads) => threads,
         None => profile.device.cores.min(machine.cores),
     };
-    let ctx = Context { profile, backend: args.backend, threads, machine, stop: Stop::on_signals()? };
+    let backend = Backend { choice: args.backend, gpus: args.gpus.map_or_else(Vec::new, |gpus| gpus.0), threads };
+    let ctx = Context { profile, backend, threads, machine, stop: Stop::on_signals()? };
     let done = args.command.run(&ctx);
     done.map_err(|e| ctx.stop.why().map_or(e.clone(), |why| e.because(why)))
 }

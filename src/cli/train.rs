@@ -100,8 +100,11 @@ fn set<T: Clone>(to: &mut T, option: &Option<T>) {
 
 pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
     let mut config = args.config(&ctx.profile)?;
-    if matches!(ctx.backend, BackendChoice::Cuda | BackendChoice::TensorRt) {
-        return Err(Error::new("--backend", "this build trains on the CPU only").hint("--backend cpu"));
+    if ctx.backend.choice == BackendChoice::TensorRt {
+        return Err(Error::new("--backend tensorrt", "plays, it does not train").hint("--backend cuda, or --backend cpu"));
+    }
+    if ctx.backend.gpus.len() > 1 {
+        return Err(Error::new("--gpus", "a run trains on one GPU").hint(format!("--gpus {}", ctx.backend.gpus[0])));
     }
     let run_name = format!("{}-{}x{}", config.net, config.board_size, config.board_size);
     let out = args.out.clone().unwrap_or_else(|| config.runs_dir.join(run_name));
@@ -114,8 +117,6 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
         None => make_shards(&config, begun.as_ref(), ctx)?,
     };
     let dataset = Arc::new(Dataset::open(&shards)?);
-    let ops = CpuOps::new(ctx.threads)?;
-    let config = train::fitted(&ops, &dataset, &config, &budget, batch)?;
     let job = Job {
         config: &config,
         dataset,
@@ -126,7 +127,16 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
         watch: Some(&watch),
         stop: &ctx.stop,
     };
-    train_on(ops, &job)
+    match ctx.backend.cuda()?.pop() {
+        Some(gpu) => fit_and_train(gpu, job, batch),
+        None => fit_and_train(CpuOps::new(ctx.threads)?, job, batch),
+    }
+}
+
+/// Makes the run fit its memory, and trains.
+fn fit_and_train<O: Ops>(ops: O, job: Job<'_>, batch: BatchSize) -> Result<()> {
+    let config = train::fitted(&ops, &job.dataset, job.config, &job.budget, batch)?;
+    train_on(ops, &Job { config: &config, ..job })
 }
 
 /// Takes the batch of a run that goes on, if a step has as many positions as it had: less memory may have made it smaller.
@@ -165,7 +175,7 @@ fn shards_dir(sgf_dir: &Path) -> PathBuf {
     absolute.with_file_name(name)
 }
 
-fn train_on(ops: CpuOps, job: &Job<'_>) -> Result<()> {
+fn train_on<O: Ops>(ops: O, job: &Job<'_>) -> Result<()> {
     let config = job.config;
     let plan = train::plan(job, &ops)?;
     job.budget.say(&plan.needs);

@@ -4,7 +4,9 @@
 //! The board sits in the top left corner of the `len x len` array; `mask` is 1 on it and 0 elsewhere.
 //! What a tensor holds off the board is unspecified unless an operation says that it writes zeros there.
 
+pub mod cases;
 pub mod cpu;
+pub mod cuda;
 pub mod loss;
 pub mod packed;
 

@@ -11,6 +11,7 @@ mod gradients;
 mod infer;
 pub mod katago;
 mod plan;
+mod summary;
 pub mod tensors;
 mod train;
 mod walk;
@@ -19,6 +20,7 @@ pub use crate::compute::{LossWeights, Losses, Targets};
 pub use arch::{Arch, Layout, ParamInfo, ParamKind, StatInfo};
 pub use config::NetConfig;
 pub use infer::{InferNet, RawOutputs, infer_bytes};
+pub use summary::NetSummary;
 pub use train::{Batch, Flat, NORM_MOMENTUM, TrainNet, Turn, train_bytes};
 
 use crate::base::{Error, Result};

@@ -13,6 +13,7 @@ use crate::go::{Color, Game, Illegal, Move, Point, PointSet, Rules, Size};
 use crate::infer::{Evaluator, Output};
 use crate::search::{Limits, Params, Report, SearchConfig};
 use crate::sgf::{GameRecord, Step};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,17 @@ pub enum Answer {
     Move(Move),
     /// Gives the game up; nothing was played.
     Resign,
+}
+
+/// What a net does when the game looks lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resigning {
+    /// Resigns.
+    #[default]
+    Resigns,
+    /// Notes it and plays on, which shows how often it would have been right.
+    PlaysOn,
 }
 
 /// What becomes of a move that was found.
@@ -100,6 +112,8 @@ pub struct Session {
     pub persona: Persona,
     /// Whether it thinks in the other's time.
     pub ponder: Ponder,
+    /// What it does when the game looks lost.
+    pub resigning: Resigning,
     /// [`Params::wide_root_noise`] of [`Session::analyze`].
     pub wide_root_noise: f32,
     config: OpponentConfig,
@@ -108,6 +122,8 @@ pub struct Session {
     pub clock: Clock,
     /// Own moves in a row that looked lost, by colour.
     n_hopeless: [usize; 2],
+    /// Moves before the one at which each colour would first have resigned.
+    gave_up: [Option<usize>; 2],
 }
 
 impl Session {
@@ -123,7 +139,9 @@ impl Session {
         let (clock, effort, side) = (Clock::default(), Effort::default(), Side::default());
         let (persona, ponder) = (Persona::default(), Ponder::default());
         let wide_root_noise = Params::ANALYSIS_WIDE_ROOT_NOISE;
-        Ok(Session { mind, effort, side, persona, ponder, wide_root_noise, config, game, clock, n_hopeless: [0; 2] })
+        let resigning = Resigning::default();
+        let (n_hopeless, gave_up) = ([0; 2], [None; 2]);
+        Ok(Session { mind, effort, side, persona, ponder, resigning, wide_root_noise, config, game, clock, n_hopeless, gave_up })
     }
 
     /// A session that searches before it moves.
@@ -154,7 +172,7 @@ impl Session {
     pub fn set_size(&mut self, size: Size) {
         self.clock.restart();
         self.game = Game::new(size, *self.game.rules(), self.game.komi());
-        self.n_hopeless = [0; 2];
+        (self.n_hopeless, self.gave_up) = ([0; 2], [None; 2]);
     }
 
     /// Changes the komi of the game in progress.
@@ -389,7 +407,12 @@ impl Session {
         self.note(color, view);
         // Who passes has nothing left to do: the count says the same as giving up.
         if mv != Move::Pass && self.resigns(color) {
-            return Ok(Answer::Resign);
+            match self.resigning {
+                Resigning::Resigns => return Ok(Answer::Resign),
+                Resigning::PlaysOn => {
+                    self.gave_up[color.index()].get_or_insert(self.game.moves().len());
+                }
+            }
         }
         self.game.play(color, mv).expect("chosen among the legal moves");
         Ok(Answer::Move(mv))
@@ -421,6 +444,11 @@ impl Session {
         let white = if self.game.to_move() == Color::White { view.lead } else { -view.lead };
         let bonus = self.game.white_bonus();
         Ok((white - bonus).round() + bonus)
+    }
+
+    /// Moves before the one at which `color` would first have resigned this game, had it not been told to play on.
+    pub fn gave_up(&self, color: Color) -> Option<usize> {
+        self.gave_up[color.index()]
     }
 
     /// Whether the board has no stone on it.

@@ -10,6 +10,7 @@
 //         extern "C" int dialect_launch_NAME(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, void **args);
 //     which runs the whole grid before it returns: 0, or 1 with the reason from `const char *dialect_error(void)` (of the
 //     calling thread). `args` are pointers to the arguments, as for cuLaunchKernel. One launch at a time a library: others wait.
+//     `int dialect_args_NAME(unsigned *sizes)` gives the bytes of each argument and their number (at most 64).
 //   * `__constant__` and `__device__` variables are exported by their names (give them extern "C" to look them up).
 //   * `dialect_order(k)` (or DIALECT_ORDER=k in the environment): in which order threads and blocks run. 0 forward, 1 backward,
 //     else shuffled by that seed. Results must not depend on it; where they do, a barrier is missing.
@@ -275,8 +276,8 @@ inline std::vector<unsigned> ordered(unsigned n, uint64_t salt) {
     return all;
 }
 
-inline void run_block(uint64_t salt) {
-    std::memset(dynamic_shared, 0xff, SHARED_BYTES_MAX);
+inline void run_block(uint64_t salt, size_t shared_bytes) {
+    std::memset(dynamic_shared, 0xff, shared_bytes);
     std::memset(warps, 0, sizeof warps);
     n_done = 0, n_idle = ~0u, barrier_arrived = 0, barrier_votes = 0;
     std::vector<unsigned> way = ordered(n_threads, salt);
@@ -307,9 +308,10 @@ inline int launch(const char *name, const unsigned *grid, const unsigned *block,
 #ifdef __SANITIZE_ADDRESS__
         __asan_unpoison_memory_region(dynamic_shared, SHARED_BYTES_MAX);
 #endif
+        std::memset(dynamic_shared, 0xff, SHARED_BYTES_MAX);
         for (unsigned b : ordered((unsigned)blocks, 7)) {
             block_idx = {b % grid[0], b / grid[0] % grid[1], b / (grid[0] * grid[1])};
-            run_block(b);
+            run_block(b, shared_bytes);
             if (!failure.empty()) break;
         }
     }
@@ -325,6 +327,13 @@ void call(void (*kernel)(A...), void **args, std::index_sequence<I...>) {
 template <class... A>
 void call(void (*kernel)(A...), void **args) {
     call(kernel, args, std::index_sequence_for<A...>());
+}
+
+template <class... A>
+int arg_sizes(void (*)(A...), unsigned *sizes) {
+    unsigned all[] = {(unsigned)sizeof(A)..., 0};
+    std::memcpy(sizes, all, sizeof...(A) * sizeof *sizes);
+    return sizeof...(A);
 }
 
 inline int block_barrier(int vote, int (*join)(int, int), const char *what) {
@@ -408,6 +417,7 @@ static const int dialect_order_set = [] {
 #define KERNEL(name)                                                                                                        \
     DIALECT_EXPORT int dialect_launch_##name(const unsigned *grid, const unsigned *block, size_t shared_bytes, void **args) { \
         return dialect::launch(#name, grid, block, shared_bytes, [args] { dialect::call(&name, args); });                   \
-    }
+    }                                                                                                                       \
+    DIALECT_EXPORT int dialect_args_##name(unsigned *sizes) { return dialect::arg_sizes(&name, sizes); }
 
 #include "dialect_names.h"

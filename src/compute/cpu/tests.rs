@@ -437,3 +437,14 @@ fn certain_answers_cost_nothing() {
     assert!(losses.total.is_finite());
     assert_eq!((losses.policy_hits, losses.value_hits), (3, 2));
 }
+
+#[test]
+fn the_table_of_cases_on_every_instruction_set() {
+    for case in cases::all() {
+        let results: Vec<_> = backends(2).into_iter().map(|(isa, ops)| (isa, case.run(&ops).unwrap())).collect();
+        for (isa, result) in &results[1..] {
+            let (worst, allowed) = (cases::worst(result, &results[0].1), case.tolerance());
+            assert!(worst <= allowed, "{}, {isa} beside {}: {worst:.1e}, allowed {allowed:.1e}", case.name(), results[0].0);
+        }
+    }
+}

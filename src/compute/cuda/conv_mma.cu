@@ -10,8 +10,7 @@
 
 const int TILE_CELLS = 128, MMA_THREADS = 128, STAGES = 3;
 
-// Moments of the results of a tile, as the batch norm wants them: partials [tiles, 2c + 1] mean, squared deviations, points.
-// sums: of this lane's results of two columns and their squares, over its eight rows.
+// Adds up this lane's sums of its columns' results, of their squares and of points, over its eight rows; see write_moments.
 template <int BN>
 DEVICE void tile_moments(float *partials, float *shared, const float (&sum)[BN / 16][2], const float (&square)[BN / 16][2],
                          float points, int n0, int c_out) {
@@ -32,19 +31,11 @@ DEVICE void tile_moments(float *partials, float *shared, const float (&sum)[BN /
         }
     if (lane == 0 && warp_n == 0) shared[4 * BN + warp_m] = count;
     __syncthreads();
-    float n = shared[4 * BN] + shared[4 * BN + 1];
-    float *to = partials + (size_t)blockIdx.x * (2 * c_out + 1);
-    for (int j = threadIdx.x; j < BN && n0 + j < c_out; j += MMA_THREADS) {
-        float s = shared[2 * j] + shared[2 * (BN + j)], q = shared[2 * j + 1] + shared[2 * (BN + j) + 1];
-        float mean = n > 0.0f ? s / n : 0.0f;
-        to[n0 + j] = mean;
-        to[c_out + n0 + j] = fmaxf(q - s * mean, 0.0f);
-    }
-    if (n0 == 0 && threadIdx.x == 0) to[2 * c_out] = n;
+    write_moments<BN>(partials, shared, n0, c_out);
 }
 
-// y [cells, c_out] = base + conv(x, w), base null or of y's shape (or y); w by prepare_conv. moments: null, or where `tile_moments`
-// of y go. Grid: tiles of 128 cells, tiles of BN outputs. Shared: 2 * (40 * (1 + 128 + 2 halo) + 96 * (BN + 8)) bytes.
+// y [cells, c_out] = base + conv(x, w), base null or of y's shape (or y); w by prepare_conv. moments: null, or where `write_moments`
+// of y go (of the sums as they are before y rounds them). Grid: tiles of 128 cells, tiles of BN outputs. Shared: 2 * (40 * (1 + 128 + 2 halo) + 96 * (BN + 8)) bytes.
 template <class X, class T, int BN>
 DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const float *mask, const T *w, float *moments, int cells,
                       int len, int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act) {
@@ -82,7 +73,7 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
     for (int step = 0, tap = 0; step < n_steps; step++, tap = tap + 1 == taps ? 0 : tap + 1) {
         if (tap == 0) {
             __syncthreads();
-            load_patch<MMA_THREADS>(patch, m0 - halo, rows, x, saved, mask, cells, c_in, step / taps * CHUNK, act);
+            load_patch<MMA_THREADS, PATCH_STRIDE>(patch, rows, [&](int row) { return m0 - halo + row; }, x, saved, mask, cells, c_in, step / taps * CHUNK, act);
         }
         cp_async_wait<1>();
         __syncthreads();
@@ -155,7 +146,6 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
 CONVS(f32, f16)
 CONVS(f32, bf16)
 CONVS(f16, f16)
-CONVS(bf16, bf16)
 
 #define PREPARE(T)                                                                                                          \
     extern "C" __global__ void prepare_conv_##T(T *to, const float *w, int taps, int c_in, int c_out, int k_pad, int n_pad, int turned) { \

@@ -12,6 +12,25 @@ const int CHUNK = 32;
 // Numbers between rows: 80 bytes, so that eight rows of 16 bytes lie in different banks (20 words apart: 0, 20, 8, 28, 16, 4, 24, 12).
 const int PATCH_STRIDE = CHUNK + 8;
 
+// The same for fragments of wmma, which begin at multiples of 32 bytes: banks repeat every four rows.
+const int WMMA_STRIDE = CHUNK + 16;
+
+// Boards with a shared border, as one list of positions.
+struct Bordered {
+    int len, pitch, board, positions;
+
+    // The cell of a position, -1 on the border and outside.
+    __device__ int cell_of(int position) const {
+        if (position < 0 || position >= positions) return -1;
+        int at = position % board, row = at / pitch, column = at % pitch;
+        return row < len && column < len ? (position / board * len + row) * len + column : -1;
+    }
+};
+DEVICE Bordered bordered(int cells, int len, int ky, int kx) {
+    int pitch = len + kx / 2, board = pitch * (len + ky / 2);
+    return {len, pitch, board, cells / (len * len) * board};
+}
+
 // A bit for each tap of the kernel whose neighbour of `cell` is on the same board's array; none for cells beyond the last.
 DEVICE unsigned tap_bits(int cell, int cells, int len, int ky, int kx) {
     if (cell >= cells) return 0;
@@ -99,10 +118,10 @@ DEVICE void put4(T *to, const Four<X> &raw, const Norm4 &n, bool on_board) {
     *(uint2 *)to = make_uint2(pair(T(), v.x, v.y), pair(T(), v.z, v.w));
 }
 
-// Rows `first` to `first + rows - 1` of the list of cells, channels c0 to c0 + 31, to `patch`; 0 outside. Eight threads bring a row
-// (one line of 128 bytes in f32), and each has UNROLL rows under way before it waits for the first.
-template <int THREADS, class T, class X>
-DEVICE void load_patch(T *patch, int first, int rows, const X *x, const float *saved, const float *mask, int cells, int c, int c0,
+// Cells `cell_of(row)` (negative: none), channels c0 to c0 + 31, to rows of `patch` that are STRIDE numbers apart; 0 where there is
+// nothing. Eight threads bring a row (one line of 128 bytes in f32), and each has UNROLL rows under way before it waits for the first.
+template <int THREADS, int STRIDE, class T, class X, class CellOf>
+DEVICE void load_patch(T *patch, int rows, CellOf cell_of, const X *x, const float *saved, const float *mask, int cells, int c, int c0,
                        int act) {
     const int UNROLL = 4, STEP = THREADS / 8;
     int quad = 4 * (threadIdx.x % 8);
@@ -112,14 +131,14 @@ DEVICE void load_patch(T *patch, int first, int rows, const X *x, const float *s
         bool on[UNROLL];
 #pragma unroll
         for (int u = 0; u < UNROLL; u++) {
-            int row = row0 + u * STEP, cell = row < rows ? first + row : -1;
+            int row = row0 + u * STEP, cell = row < rows ? cell_of(row) : -1;
             v[u] = fetch4(x, cell, cells, c, c0 + quad);
             on[u] = n.on && (unsigned)cell < (unsigned)cells && mask[cell] != 0.0f;
         }
 #pragma unroll
         for (int u = 0; u < UNROLL; u++) {
             int row = row0 + u * STEP;
-            if (row < rows) put4(patch + row * PATCH_STRIDE + quad, v[u], n, on[u]);
+            if (row < rows) put4(patch + row * STRIDE + quad, v[u], n, on[u]);
         }
     }
 }
@@ -145,4 +164,19 @@ DEVICE void prepare_weights(T *to, const float *w, int taps, int c_in, int c_out
     int n = at % n_pad, k = at / n_pad % k_pad, tap = at / (n_pad * k_pad);
     int i = turned ? n : k, o = turned ? k : n, from = turned ? taps - 1 - tap : tap;
     from_f32(i < c_in && o < c_out ? w[((size_t)from * c_in + i) * c_out + o] : 0.0f, to[at]);
+}
+
+// Moments of the results of a tile, as the batch norm wants them: partials [tiles, 2c + 1] mean, squared deviations, points.
+// shared: sums and sums of squares [2 halves of the rows, BN, 2], then the halves' points. All threads call it.
+template <int BN>
+DEVICE void write_moments(float *partials, const float *shared, int n0, int c_out) {
+    float n = shared[4 * BN] + shared[4 * BN + 1];
+    float *to = partials + (size_t)blockIdx.x * (2 * c_out + 1);
+    for (int j = threadIdx.x; j < BN && n0 + j < c_out; j += blockDim.x) {
+        float s = shared[2 * j] + shared[2 * (BN + j)], q = shared[2 * j + 1] + shared[2 * (BN + j) + 1];
+        float mean = n > 0.0f ? s / n : 0.0f;
+        to[n0 + j] = mean;
+        to[c_out + n0 + j] = fmaxf(q - s * mean, 0.0f);
+    }
+    if (n0 == 0 && threadIdx.x == 0) to[2 * c_out] = n;
 }

@@ -121,4 +121,6 @@ fn framed(id: &str, reply: Reply) -> String {
 }
 
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
 mod tests;
