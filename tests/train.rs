@@ -139,6 +139,18 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     assert!(steps.is_sorted(), "{steps:?}");
 }
 
+/// The soak of half an hour, in seconds.
+#[test]
+fn a_soak_ends_with_the_same_bytes() {
+    let dir = TempDir::new("train-soak");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("scripts/soak.sh"));
+    command.args(["0.25", "4"]).env("EDGEZERO", env!("CARGO_BIN_EXE_edgezero")).env("TMPDIR", dir.path());
+    let output = command.output().unwrap();
+    let said = succeeded(&output);
+    assert!(said.contains("soak: passed: kills="), "{said}");
+}
+
 #[test]
 fn workers_and_threads_do_not_change_the_bytes() {
     let place = Place::new("workers");

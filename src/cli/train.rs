@@ -128,15 +128,9 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
         stop: &ctx.stop,
     };
     match ctx.backend.cuda()?.pop() {
-        Some(gpu) => fit_and_train(gpu, job, batch),
-        None => fit_and_train(CpuOps::new(ctx.threads)?, job, batch),
+        Some(gpu) => train_on(gpu, job, batch),
+        None => train_on(CpuOps::new(ctx.threads)?, job, batch),
     }
-}
-
-/// Makes the run fit its memory, and trains.
-fn fit_and_train<O: Ops>(ops: O, job: Job<'_>, batch: BatchSize) -> Result<()> {
-    let config = train::fitted(&ops, &job.dataset, job.config, &job.budget, batch)?;
-    train_on(ops, &Job { config: &config, ..job })
 }
 
 /// Takes the batch of a run that goes on, if a step has as many positions as it had: less memory may have made it smaller.
@@ -175,8 +169,9 @@ fn shards_dir(sgf_dir: &Path) -> PathBuf {
     absolute.with_file_name(name)
 }
 
-fn train_on<O: Ops>(ops: O, job: &Job<'_>) -> Result<()> {
-    let config = job.config;
+fn train_on<O: Ops>(ops: O, job: Job<'_>, batch: BatchSize) -> Result<()> {
+    let config = &train::fitted(&ops, &job.dataset, job.config, &job.budget, batch)?;
+    let job = &Job { config, ..job };
     let plan = train::plan(job, &ops)?;
     job.budget.say(&plan.needs);
     log::info!(
