@@ -29,8 +29,8 @@ if [ $status != 0 ]; then
     wait $cross || true
     exit 1
 fi
-# The test programs: the unit tests first, they were named first.
-program() { sed -nE 's/.*"target":\{[^}]*"name":"'"$1"'".*"test":true.*"executable":"([^"]+)".*/\1/p' "$work/built.json" | tail -1; }
+# The program of a test target, by the kind of the target: "lib" for the unit tests.
+program() { sed -nE 's/.*"kind":\["'"$1"'"\].*"executable":"([^"]+)".*/\1/p' "$work/built.json"; }
 
 tests() { # NAME CPU PROGRAM FILTER...
     local name="$1 on $2" cpu=$2 program=$3 status=0
@@ -42,8 +42,8 @@ tests() { # NAME CPU PROGRAM FILTER...
     part "$name" $status
 }
 
-lib=$(program edgezero)
-search=$(program search)
+lib=$(program lib)
+search=$(program test)
 # cortex-a57 is a Nano; max has everything that qemu knows, half precision and dot products too.
 tests "records, rules and shards" cortex-a57 "$lib" go:: sgf:: shard::
 for cpu in cortex-a57 max; do
