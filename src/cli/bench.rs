@@ -1,6 +1,7 @@
 //! `edgezero bench`: how fast this machine computes.
 
 use super::Context;
+use super::bench_gpu::{self, AsJson};
 use super::bench_search;
 use super::out::outln;
 use crate::base::{Error, Result};
@@ -21,13 +22,13 @@ const BOARD_LEN: usize = 19;
 /// An operation's share of a case's window: there are about thirty.
 const OP_SHARE: f64 = 0.1;
 
-/// Measure the compute backend (training steps, evaluations and single operations, beside what the machine can do at most), or
-/// the search with a net (visits a second, batches, and where the time goes).
+/// Measure the compute backend (training steps, evaluations and single operations, beside what the machine can do at most),
+/// the search with a net (visits a second, batches, and where the time goes), or a GPU (facts, ceilings, results, speeds).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(super) struct BenchArgs {
-    /// what to measure: compute, or search with a net
-    #[argh(positional, arg_name = "compute|search")]
+    /// what to measure: compute, search with a net, or gpu (all of a GPU, beside the processor's results)
+    #[argh(positional, arg_name = "compute|search|gpu")]
     what: String,
     /// train, infer or ops; the default is all three
     #[argh(option, from_str_fn(task))]
@@ -88,11 +89,15 @@ struct Operations {
 }
 
 pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
-    if !matches!(args.what.as_str(), "compute" | "search") {
-        return Err(Error::call("bench", format!("{:?}, expected compute or search", args.what)));
+    if !matches!(args.what.as_str(), "compute" | "search" | "gpu") {
+        return Err(Error::call("bench", format!("{:?}, expected compute, search or gpu", args.what)));
     }
     if !(args.seconds > 0.0 && args.seconds <= SECONDS_MAX) {
         return Err(Error::call("--seconds", format!("{}, expected more than 0 and at most {SECONDS_MAX}", args.seconds)));
+    }
+    if args.what == "gpu" {
+        let as_json = if args.json { AsJson::Yes } else { AsJson::No };
+        return bench_gpu::run(Duration::from_secs_f64(args.seconds), as_json, ctx);
     }
     if !(1..=65_536).contains(&args.batch) {
         return Err(Error::call("--batch", format!("{}, expected 1 to 65536", args.batch)));
@@ -196,7 +201,7 @@ fn case_line(m: &Measured) -> Result<()> {
     outln!("{name:24} {:>12.0} {:>9.0} {:>8.0}% {:>9.0}", m.positions_per_second, m.gflops, 100.0 * m.share_of_peak, m.peak_mib)
 }
 
-fn operations(shape: &OpsShape, rows: &[OpMeasured]) -> Result<()> {
+pub(super) fn operations(shape: &OpsShape, rows: &[OpMeasured]) -> Result<()> {
     outln!("\noperations on {} boards of {1}x{1}, {2} channels", shape.n, shape.len, shape.c)?;
     outln!("{:44} {:>10} {:>9} {:>8} {:>9}  bound", "", "us", "GFLOP/s", "GB/s", "roofline")?;
     for row in rows {
