@@ -5,7 +5,7 @@ use crate::go::eyes::{Room, dead_by_eyes};
 use crate::go::playout::Fates;
 use crate::go::rules::{Scoring, Tax};
 use crate::go::score::{Owners, area, plain_area, taxed_area, territory, without};
-use crate::go::{Game, Point, PointSet};
+use crate::go::{Board, Color, Game, Point, PointSet};
 
 /// Two scores closer than this are the same; komi comes in halves, and quarters are the finest seen.
 const SCORE_TOLERANCE: f32 = 0.01;
@@ -49,7 +49,8 @@ fn by_eyes(count: &mut Count) -> Option<Owners> {
             let judgements = dead_by_eyes(board, &presumed, room);
             let [next, _] = judgements;
             let is_new = !count.judged.contains(&next);
-            if let Some(owners) = judgements.into_iter().find_map(|dead| count.areas_without(dead)) {
+            let mut sane = judgements.into_iter().filter(|dead| leaves_both(board, dead));
+            if let Some(owners) = sane.find_map(|dead| count.areas_without(dead)) {
                 return Some(owners);
             }
             if !is_new {
@@ -59,6 +60,11 @@ fn by_eyes(count: &mut Count) -> Option<Owners> {
         }
         None
     })
+}
+
+/// Whether each colour keeps a stone. Without stones of its own a colour owns nothing, and the count says little.
+fn leaves_both(board: &Board, dead: &PointSet) -> bool {
+    [Color::Black, Color::White].iter().all(|&color| !(*board.stones(color) - *dead).is_empty())
 }
 
 fn by_playing_out(count: &mut Count) -> Option<Owners> {
