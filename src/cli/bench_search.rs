@@ -33,7 +33,7 @@ pub(super) fn run(wanted: &Wanted<'_>, ctx: &Context) -> Result<()> {
     }
     let bench = SearchBench {
         net: file_of(net)?,
-        backend: ctx.backend,
+        backend: ctx.backend.clone(),
         search: ctx.profile.search.clone(),
         visits: wanted.visits,
         window: wanted.window,

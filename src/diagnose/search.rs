@@ -4,7 +4,7 @@
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Move, Rules, Size};
-use crate::infer::{self, BackendChoice, Batcher, Cache, Evaluation, Evaluator, Looks, Request};
+use crate::infer::{self, Backend, Batcher, Cache, Evaluation, Evaluator, Looks, Request};
 use crate::opponent::{OpponentConfig, Player, Program, Session};
 use crate::search::{Limits, Params, Search, SearchConfig};
 use serde::Serialize;
@@ -29,7 +29,7 @@ pub struct SearchBench {
     /// The net's file.
     pub net: PathBuf,
     /// What evaluates it.
-    pub backend: BackendChoice,
+    pub backend: Backend,
     /// Memory and batches, as a profile has them.
     pub search: SearchConfig,
     /// Visits of a position.
@@ -123,7 +123,8 @@ impl Evaluator for Counting {
 
 impl SearchBench {
     fn open(&self, threads: usize) -> Result<Box<dyn Evaluator>> {
-        infer::open(&self.net, self.backend, threads, self.search.batch_size.max(8))
+        let backend = Backend { threads, ..self.backend.clone() };
+        infer::open(&self.net, &backend, self.search.batch_size.max(8))
     }
 
     /// One line: the net and the backend.
@@ -292,7 +293,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("edgezero-bench-search-{}.safetensors", std::process::id()));
         tensors::save(&path, &NetConfig::named("b1c8").unwrap().init(1)).unwrap();
         let search = SearchConfig { tree_mb: 16, cache_mb: 4, visits: 1, batch_size: 4 };
-        let bench = SearchBench { net: path.clone(), backend: BackendChoice::Cpu, search, visits: 40, window: Duration::ZERO };
+        let bench = SearchBench { net: path.clone(), backend: Backend::cpu(1), search, visits: 40, window: Duration::ZERO };
         let positions = bench.positions(5, 1).unwrap();
         assert_eq!((positions.len(), positions[5].moves().len()), (6, 13));
         for setup in Setup::OURS {
