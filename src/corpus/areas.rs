@@ -10,9 +10,8 @@ use crate::go::{Board, Color, Game, Point, PointSet};
 /// Two scores closer than this are the same; komi comes in halves, and quarters are the finest seen.
 const SCORE_TOLERANCE: f32 = 0.01;
 
-/// Points of its own with which a group is taken to live, in the order in which they are tried. Of 1,084 counted games of
-/// strong players on 19x19 whose count we find 56 need no judgement, 666 are judged as recorded with the first, 140 with the
-/// others, and the rest by playing out.
+/// Points of its own with which a group is taken to live, in the order in which they are tried. Of 1,140 counted games of
+/// strong players on 19x19 56 need no judgement, 715 are counted as recorded with one by eyes, 216 by playing out.
 const ROOMS: [Room; 4] = [Room(6), Room(12), Room(3), Room(24)];
 /// Judgements by eyes that build upon each other.
 const ROUNDS: usize = 4;
