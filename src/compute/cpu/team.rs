@@ -4,11 +4,11 @@
 //! awake for a while before they sleep. A helper that comes late finds the job closed and does nothing: the caller
 //! never waits for a thread that has not begun.
 
-use super::Scratch;
+use super::{CpuBuf, lock};
 use crate::base::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// Looks for the next job before a waiting thread lets others run: some thirty microseconds, longer than the gaps between the
@@ -54,7 +54,7 @@ pub(super) struct Team {
     helpers: Vec<JoinHandle<()>>,
     /// One job at a time; the scratch memory of each thread.
     turn: Mutex<()>,
-    scratch: Vec<Mutex<Scratch>>,
+    scratch: Vec<Mutex<CpuBuf>>,
 }
 
 impl Team {
@@ -144,11 +144,6 @@ impl Drop for Team {
             let _ = helper.join();
         }
     }
-}
-
-/// The lock; what a panicking thread left inside is scratch and may be reused.
-pub(super) fn lock(mutex: &Mutex<Scratch>) -> MutexGuard<'_, Scratch> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes items until there are none.
