@@ -4,6 +4,7 @@ use super::sprt::SprtConfig;
 use crate::base::config::{BadValue, within};
 use crate::go::handicap;
 use crate::go::{Color, Game, Point, Rules, Size};
+use crate::opponent::Resigning;
 use serde::{Deserialize, Serialize};
 
 /// Most games of a match: a million lines of the journal take 400 MB.
@@ -69,6 +70,9 @@ pub struct NetsConfig {
     pub resign_after: f32,
     /// Positions that a search gathers before they are evaluated.
     pub batch_size: usize,
+    /// Whether they resign at all.
+    #[serde(default)]
+    pub resigning: Resigning,
 }
 
 /// How games begin: both games of a pair in the same way.
@@ -180,7 +184,13 @@ pub(super) mod tests {
             rules: "chinese".to_string(),
             komi: 7.0,
             handicap: 0,
-            nets: NetsConfig { resign_below: 0.03, resign_streak: 4, resign_after: 0.4, batch_size: 8 },
+            nets: NetsConfig {
+                resign_below: 0.03,
+                resign_streak: 4,
+                resign_after: 0.4,
+                batch_size: 8,
+                resigning: Resigning::Resigns,
+            },
             opening: OpeningConfig { kind: OpeningKind::Random, moves: 4 },
             seed: 1,
             on_fault: OnFault::Loss,

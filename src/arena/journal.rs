@@ -60,6 +60,9 @@ pub struct GameLine {
     pub counted: Option<[Option<f32>; 2]>,
     /// They did not count the same winner, so the board's own judge did.
     pub disputed: bool,
+    /// Moves after which A and B would have resigned, where they were told to play on.
+    #[serde(default)]
+    pub gave_up: [Option<usize>; 2],
     /// Moves, with the opening.
     pub moves: usize,
     /// Seconds that A and B thought.
@@ -162,6 +165,7 @@ pub(super) mod tests {
             fault: None,
             counted: None,
             disputed: false,
+            gave_up: [None; 2],
             moves: 40,
             seconds: [1.0, 2.0],
             slowest: [0.5, 0.25],

@@ -27,6 +27,8 @@ pub(super) struct Played {
     /// What Black and White counted, in points for White.
     pub(super) counted: Option<[Option<f32>; 2]>,
     pub(super) disputed: bool,
+    /// Moves after which Black and White would have resigned.
+    pub(super) gave_up: [Option<usize>; 2],
     /// Seconds that Black and White thought, and their longest thoughts.
     pub(super) seconds: [f64; 2],
     pub(super) slowest: [f64; 2],
@@ -44,7 +46,9 @@ pub(super) fn play(
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<Played> {
     let mut table = Table { game: start.game(), seconds: [0.0; 2], slowest: [0.0; 2] };
-    match table.play(&mut seats, start, opening, seed, is_stopped) {
+    let ended = table.play(&mut seats, start, opening, seed, is_stopped);
+    let gave_up = COLORS.map(|color| seats[color.index()].gave_up(color));
+    let played = match ended {
         Ok(End::Passed) => table.count(&mut seats),
         Ok(End::Resigned(color)) => {
             let winner = color.opponent();
@@ -59,7 +63,8 @@ pub(super) fn play(
             let played = table.ended(Ending::Fault, Some(winner), format!("{}+{how}", winner.letter()));
             Ok(Played { fault: Some((color, fault)), ..played })
         }
-    }
+    };
+    played.map(|played| Played { gave_up, ..played })
 }
 
 /// How the moves ended.
@@ -158,7 +163,7 @@ impl Table {
 
     fn ended(self, ending: Ending, winner: Option<Color>, result: String) -> Played {
         let Table { game, seconds, slowest } = self;
-        Played { game, ending, winner, result, fault: None, counted: None, disputed: false, seconds, slowest }
+        Played { game, ending, winner, result, fault: None, counted: None, disputed: false, gave_up: [None; 2], seconds, slowest }
     }
 }
 

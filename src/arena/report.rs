@@ -60,6 +60,12 @@ pub struct Tally {
     pub faults: [BTreeMap<FaultKind, u64>; 2],
     /// Games in which the players did not count the same winner.
     pub disputed: u64,
+    /// Games that both players counted, and those of them in which they counted the same score.
+    #[serde(default)]
+    pub counted: [u64; 2],
+    /// Games in which a net would have resigned, and those of them that the first to do so did not win.
+    #[serde(default)]
+    pub given_up: [u64; 2],
     /// Moves of all games.
     pub moves: u64,
     /// Seconds that A and B thought.
@@ -117,6 +123,17 @@ impl Tally {
         self.games += 1;
         *self.endings.entry(line.ending).or_default() += 1;
         self.disputed += u64::from(line.disputed);
+        if let Some([Some(black), Some(white)]) = line.counted {
+            self.counted[0] += 1;
+            self.counted[1] += u64::from(black == white);
+        }
+        // Before any other: the one who gives up later does so in a game that would be over.
+        let first =
+            [Name::A, Name::B].into_iter().filter_map(|name| Some((line.gave_up[name.index()]?, name))).min_by_key(|g| g.0);
+        if let Some((_, name)) = first {
+            self.given_up[0] += 1;
+            self.given_up[1] += u64::from(line.winner != Some(name));
+        }
         self.moves += line.moves as u64;
         for i in 0..2 {
             self.seconds[i] += line.seconds[i];
@@ -235,6 +252,17 @@ pub fn table(report: &Report) -> String {
         let faults: Vec<String> = faults.iter().map(|(kind, n)| format!("{} {n}", kind.word())).collect();
         line("faults", format!("{name}: {}", faults.join(", ")));
     }
+    if let [both, same @ ..] = tally.counted
+        && both > 0
+    {
+        line("counts", format!("{both} games counted by both players, {} with the same score", same[0]));
+    }
+    if let [n, right] = tally.given_up
+        && n > 0
+    {
+        let share = 100.0 * right as f64 / n as f64;
+        line("resigning", format!("would have ended {n} games, in {right} ({share:.1} %) by who did not win"));
+    }
     if tally.disputed > 0 {
         line("disputed", format!("{} counts, decided by the board's own judge", tally.disputed));
     }
@@ -280,6 +308,11 @@ mod tests {
         assert_eq!(tally.all().score(), Some(3.5 / 8.0));
         assert_eq!((tally.faults[0][&FaultKind::Crash], tally.endings[&Ending::Resignation]), (1, 8));
         assert!((tally.estimate.unwrap().score - 3.5 / 6.0).abs() < 1e-12);
+        // Counts that agree and do not; a resignation that was right, and one that was not, though the other's was.
+        tally.add(&GameLine { counted: Some([Some(3.5), Some(3.5)]), gave_up: [Some(30), None], ..line(9, b) });
+        tally.add(&GameLine { counted: Some([Some(3.5), Some(2.5)]), gave_up: [Some(30), Some(40)], ..line(10, a) });
+        tally.add(&GameLine { counted: Some([Some(3.5), None]), ..line(11, b) });
+        assert_eq!((tally.counted, tally.given_up), ([2, 1], [2, 1]));
     }
 
     #[test]

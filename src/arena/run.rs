@@ -157,7 +157,8 @@ impl Match {
         let seat = |entrant: &Entrant| match &entrant.kind {
             Kind::Net { net, .. } => {
                 let evaluator = Box::new(net.client());
-                let session = Session::with_search(evaluator, self.opponent.clone(), self.search.clone(), entrant.effort)?;
+                let mut session = Session::with_search(evaluator, self.opponent.clone(), self.search.clone(), entrant.effort)?;
+                session.resigning = self.config.nets.resigning;
                 Ok(Seat::Net(Box::new(NetSeat { session, stop: stop.clone() })))
             }
             Kind::Program { command } => Ok(Seat::Program(ProgramSeat {
@@ -322,6 +323,7 @@ fn line(game: usize, black: Name, opening: &[Move], played: &Played, config: &Ma
         fault: played.fault.as_ref().map(|(by, fault)| FaultLine { by: name(*by), kind: fault.kind, what: fault.what.clone() }),
         counted: played.counted,
         disputed: played.disputed,
+        gave_up: if black == Name::A { played.gave_up } else { [played.gave_up[1], played.gave_up[0]] },
         moves: played.game.moves().len(),
         seconds: rounded(played.seconds),
         slowest: rounded(played.slowest),

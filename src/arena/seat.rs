@@ -130,6 +130,14 @@ impl Seat {
         }
     }
 
+    /// Moves before the one at which this player would have resigned as `color`, if it tells.
+    pub(super) fn gave_up(&self, color: Color) -> Option<usize> {
+        match self {
+            Seat::Net(net) => net.session.gave_up(color),
+            Seat::Program(_) => None,
+        }
+    }
+
     /// The player has broken the rules: a program is not trusted with its board any more.
     pub(super) fn dismiss(&mut self) {
         if let Seat::Program(seat) = self {

@@ -1,6 +1,7 @@
 //! `edgezero bench`: how fast this machine computes.
 
 use super::Context;
+use super::bench_search;
 use super::out::outln;
 use crate::base::{Error, Result};
 use crate::compute::Ops;
@@ -10,19 +11,23 @@ use crate::diagnose::compute::{Case, Measured, Task, channels, usual};
 use crate::diagnose::ops::{Bound, OpMeasured, OpsShape, table};
 use argh::FromArgs;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longest window of a measurement: ten minutes.
 const SECONDS_MAX: f64 = 600.0;
+/// Side of the board where none is named.
+const BOARD_LEN: usize = 19;
 /// An operation's share of a case's window: there are about thirty.
 const OP_SHARE: f64 = 0.1;
 
-/// Measure the compute backend: training steps, evaluations and single operations, beside what the machine can do at most.
+/// Measure the compute backend (training steps, evaluations and single operations, beside what the machine can do at most), or
+/// the search with a net (visits a second, batches, and where the time goes).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(super) struct BenchArgs {
-    /// what to measure: compute
-    #[argh(positional, arg_name = "compute")]
+    /// what to measure: compute, or search with a net
+    #[argh(positional, arg_name = "compute|search")]
     what: String,
     /// train, infer or ops; the default is all three
     #[argh(option, from_str_fn(task))]
@@ -30,15 +35,21 @@ pub(super) struct BenchArgs {
     /// net: a size such as b6c64, or a file; the default is a table of the usual sizes
     #[argh(option)]
     net: Option<String>,
-    /// side of the board with --net; the default is 19
-    #[argh(option, default = "19")]
-    board: usize,
+    /// side of the board with --net; the default is 19, for a search 9 and 19
+    #[argh(option)]
+    board: Option<usize>,
     /// positions at once with --net; the default is 64
     #[argh(option, default = "64")]
     batch: usize,
     /// seconds a case is measured for; the default is 2
     #[argh(option, default = "2.0")]
     seconds: f64,
+    /// visits of each position of a search
+    #[argh(option, default = "400")]
+    visits: u32,
+    /// command of KataGo, such as "katago gtp -config gtp.cfg", to search the same positions with the same net
+    #[argh(option)]
+    katago: Option<String>,
     /// one JSON object on stdout in place of the tables
     #[argh(switch)]
     json: bool,
@@ -77,14 +88,25 @@ struct Operations {
 }
 
 pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
-    if args.what != "compute" {
-        return Err(Error::call("bench", format!("{:?}, expected compute", args.what)));
+    if !matches!(args.what.as_str(), "compute" | "search") {
+        return Err(Error::call("bench", format!("{:?}, expected compute or search", args.what)));
     }
     if !(args.seconds > 0.0 && args.seconds <= SECONDS_MAX) {
         return Err(Error::call("--seconds", format!("{}, expected more than 0 and at most {SECONDS_MAX}", args.seconds)));
     }
     if !(1..=65_536).contains(&args.batch) {
         return Err(Error::call("--batch", format!("{}, expected 1 to 65536", args.batch)));
+    }
+    if args.what == "search" {
+        let wanted = bench_search::Wanted {
+            net: args.net.as_ref().map(PathBuf::from),
+            boards: args.board.map_or(vec![9, 19], |board| vec![board]),
+            visits: args.visits,
+            katago: args.katago.as_deref(),
+            window: Duration::from_secs_f64(args.seconds),
+            as_json: args.json,
+        };
+        return bench_search::run(&wanted, ctx);
     }
     let cases = cases(&args);
     cases.iter().try_for_each(Case::check)?;
@@ -148,7 +170,7 @@ fn cases(args: &BenchArgs) -> Vec<Case> {
     let all = match &args.net {
         None => usual(),
         Some(net) => {
-            let case = |task| Case { task, net: net.clone(), board: args.board, batch: args.batch };
+            let case = |task| Case { task, net: net.clone(), board: args.board.unwrap_or(BOARD_LEN), batch: args.batch };
             vec![case(Task::Train), case(Task::Infer)]
         }
     };
@@ -161,7 +183,7 @@ fn shapes(args: &BenchArgs) -> Result<Vec<OpsShape>> {
     }
     Ok(match &args.net {
         None => vec![OpsShape { n: 64, len: 9, c: 32 }, OpsShape { n: 64, len: 19, c: 64 }, OpsShape { n: 64, len: 19, c: 96 }],
-        Some(net) => vec![OpsShape { n: args.batch, len: args.board, c: channels(net)? }],
+        Some(net) => vec![OpsShape { n: args.batch, len: args.board.unwrap_or(BOARD_LEN), c: channels(net)? }],
     })
 }
 

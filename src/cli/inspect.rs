@@ -1,20 +1,24 @@
-//! `edgezero inspect`: what is in a data set.
+//! `edgezero inspect`: what is in a data set, or what a net is.
 
 use super::Context;
+use super::evaluator::{self, file_of};
 use super::out::outln;
 use crate::base::{Error, Result};
+use crate::infer::{is_net_name, read_net};
+use crate::net::NetSummary;
 use crate::shard::{Dataset, PositionView, Summary};
 use argh::FromArgs;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Show what a folder of shards holds: games, positions, board sizes, splits, results, and one position.
+/// Show what a folder of shards holds: games, positions, board sizes, splits, results, and one position; or what a net is:
+/// blocks, channels, parameters, version, inputs.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "inspect")]
 pub(super) struct InspectArgs {
-    /// folder of shards
-    #[argh(positional, arg_name = "dir")]
-    dir: PathBuf,
+    /// folder of shards, a net's file, or a run's folder
+    #[argh(positional, arg_name = "path")]
+    path: PathBuf,
     /// one JSON object on stdout
     #[argh(switch)]
     json: bool,
@@ -24,7 +28,14 @@ pub(super) struct InspectArgs {
 }
 
 pub(super) fn run(args: InspectArgs, ctx: &Context) -> Result<()> {
-    let dataset = Dataset::open(&args.dir)?;
+    let is_net = (args.path.is_file() && is_net_name(&args.path)) || (args.path.is_dir() && evaluator::has_net(&args.path));
+    if is_net {
+        return match args.position {
+            Some(_) => Err(Error::call("--position", "a net has none")),
+            None => inspect_net(&file_of(&args.path)?, args.json),
+        };
+    }
+    let dataset = Dataset::open(&args.path)?;
     let permille = (ctx.profile.train.validation_fraction * 1000.0).round() as u32;
     let summary = Summary::of(&dataset, permille);
     let position = PositionView::read(&dataset, args.position.unwrap_or(summary.positions / 2))?;
@@ -39,6 +50,33 @@ pub(super) fn run(args: InspectArgs, ctx: &Context) -> Result<()> {
     }
     print(&summary)?;
     outln!("{}", position.draw())
+}
+
+fn inspect_net(file: &Path, as_json: bool) -> Result<()> {
+    let net = read_net(file).map_err(|e| e.or_hint(evaluator::NETS))?;
+    let summary = NetSummary::of(&net);
+    if as_json {
+        let text = serde_json::to_string(&summary).map_err(|e| Error::new("inspect", e))?;
+        return outln!("{text}");
+    }
+    let [h, w] = summary.first_kernel;
+    outln!("{}: {}", file.display(), summary.name)?;
+    outln!("version      {} of KataGo's model files", summary.version)?;
+    outln!(
+        "inputs       {} planes and {} numbers (KataGo's input version 7), boards up to 19x19",
+        summary.planes,
+        summary.numbers
+    )?;
+    outln!(
+        "trunk        {} blocks of {} channels, {:?}, first kernel {h}x{w}",
+        summary.blocks,
+        summary.channels,
+        summary.activation
+    )?;
+    outln!("blocks       {}", summary.kinds.join(", "))?;
+    outln!("outputs      policy, win, loss and no result, {} score numbers, ownership", summary.score_numbers)?;
+    outln!("parameters   {} learned, {} running statistics", summary.parameters, summary.statistics)?;
+    outln!("work         {} multiply-and-adds a point", summary.products_per_point)
 }
 
 fn print(summary: &Summary) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::base::fs::read_limited;
 use crate::base::{Error, Result};
 use crate::go::Size;
 use crate::infer::Batcher;
-use crate::opponent::Effort;
+use crate::opponent::{Effort, Resigning};
 use argh::FromArgs;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ const IDENTITY_LETTERS: usize = 8;
 #[derive(FromArgs)]
 #[argh(subcommand, name = "match")]
 pub(super) struct MatchArgs {
-    /// a net (a run's folder, .safetensors, KataGo's .bin.gz) or the command of a program, such as "gnugo --mode gtp"
+    /// a net (a run's folder, .safetensors, KataGo's .bin.gz) or the command of a program, such as "gnugo --mode gtp"; quotes
+    /// hold words together as in a shell
     #[argh(positional)]
     a: String,
     /// the other one
@@ -122,6 +123,9 @@ pub(super) struct MatchArgs {
     /// folder of journal, records and report; the default is matches/ and a name of its own for these options
     #[argh(option)]
     out: Option<PathBuf>,
+    /// nets play on where they would resign, and the report tells how often resigning would have been right
+    #[argh(switch)]
+    play_on: bool,
     /// print the report as JSON
     #[argh(switch)]
     json: bool,
@@ -161,6 +165,7 @@ pub(super) fn run(args: MatchArgs, ctx: &Context) -> Result<()> {
         config.komi,
         args.games
     );
+    let _watch = ctx.watch(Some(&match_.dir))?;
     let mut talk = Talk::new(args.games as u64);
     let told = match_.run(&ctx.stop, &mut |tally, line| talk.tell(tally, line));
     talk.progress.finish();
@@ -211,6 +216,7 @@ fn prepare(args: &MatchArgs, ctx: &Context) -> Result<Match> {
             resign_streak: opponent.resign_streak,
             resign_after: opponent.resign_after,
             batch_size: ctx.profile.search.batch_size,
+            resigning: if args.play_on { Resigning::PlaysOn } else { Resigning::Resigns },
         },
         opening,
         seed: args.seed,
@@ -226,7 +232,14 @@ fn prepare(args: &MatchArgs, ctx: &Context) -> Result<Match> {
         return Err(Error::call("--workers", "0, expected 1 or more"));
     }
     let n_sessions = workers * sources.iter().filter(|source| matches!(source, Source::Net(_))).count();
-    let search = evaluator::search_config(ctx)?.shared_by(n_sessions.max(1));
+    let mut nets: Vec<PathBuf> = Vec::new();
+    for source in &sources {
+        match source {
+            Source::Net(file) if !nets.contains(file) => nets.push(file.clone()),
+            _ => {}
+        }
+    }
+    let search = evaluator::search_config(&nets, workers, ctx)?.shared_by(n_sessions.max(1));
     let dir = args.out.clone().unwrap_or_else(|| default_dir(&sources, &config));
     let entrants = entrants(sources, efforts, workers, ctx)?;
     Ok(Match { config, entrants, dir, games: args.games, workers, search, opponent })

@@ -4,7 +4,9 @@
 //! The board sits in the top left corner of the `len x len` array; `mask` is 1 on it and 0 elsewhere.
 //! What a tensor holds off the board is unspecified unless an operation says that it writes zeros there.
 
+pub mod cases;
 pub mod cpu;
+pub mod cuda;
 pub mod loss;
 pub mod packed;
 
@@ -333,6 +335,15 @@ pub struct LossShape {
     pub score_c: usize,
 }
 
+/// What a backend's sums held.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tallied {
+    /// Losses of the batches.
+    pub losses: Losses,
+    /// Sum of the lengths of gradients before [`Ops::clip`].
+    pub norms: f64,
+}
+
 /// Whether weight decay applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decay {
@@ -391,11 +402,18 @@ pub trait Ops: Send + Sync {
     /// Weights of a convolution in the form that the backend computes with.
     type Prepared: Send + Sync;
 
+    /// Sums of losses and gradients' lengths on the device, read when somebody wants to know them.
+    type Tally: Send + Sync;
+
     /// One line: the backend, its threads or device.
     fn describe(&self) -> String;
 
-    /// Runs a walk over many operations close to the device (inside the thread pool).
+    /// Runs a walk over many operations that asks for no results. A device may gather them and do them together at the end;
+    /// what fails there is told by the next result that is asked for.
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R;
+
+    /// Waits until everything is done; tells the first failure since results were last asked for.
+    fn finish(&self) -> Result<()>;
 
     /// A buffer of `len` zeros. Fails where memory does not suffice.
     fn alloc(&self, len: usize) -> Result<Self::Buf>;
@@ -403,8 +421,8 @@ pub trait Ops: Send + Sync {
     /// Copies host numbers to `to[at..]`.
     fn upload(&self, from: &[f32], to: AtMut<'_, Self::Buf>);
 
-    /// Copies `from[at..]` to the host, after everything before it is done.
-    fn download(&self, from: At<'_, Self::Buf>, to: &mut [f32]);
+    /// Copies each `from[at..]` to the host, after everything before it is done. Fails where that failed.
+    fn download(&self, parts: &mut [(At<'_, Self::Buf>, &mut [f32])]) -> Result<()>;
 
     /// Sets the first `len` elements.
     fn fill(&self, buf: &mut Self::Buf, len: usize, value: f32);
@@ -525,7 +543,14 @@ pub trait Ops: Send + Sync {
     /// Backward of [`Ops::broadcast`]: `dv =` sum over all cells of `dy`, which is 0 off the board.
     fn broadcast_grad(&self, shape: PointsShape, dy: &Self::Buf, dv: &mut Self::Buf);
 
-    /// The losses of a batch, and where asked the gradients of the raw outputs (written).
+    /// Empty sums.
+    fn tally(&self) -> Result<Self::Tally>;
+
+    /// The sums since they were last read, after everything before it is done, and empties them. Fails where that failed.
+    fn read(&self, tally: &mut Self::Tally) -> Result<Tallied>;
+
+    /// Adds the losses of a batch to the sums, and where asked writes the gradients of the raw outputs.
+    #[allow(clippy::too_many_arguments)]
     fn losses(
         &self,
         shape: LossShape,
@@ -534,7 +559,8 @@ pub trait Ops: Send + Sync {
         targets: &Targets<'_>,
         weights: &LossWeights,
         grads: Option<HeadGrads<'_, Self::Buf>>,
-    ) -> Losses;
+        tally: &mut Self::Tally,
+    );
 
     /// One optimiser step on the spans of `params`. `second` is needed by AdamW only.
     fn step(
@@ -547,11 +573,9 @@ pub trait Ops: Send + Sync {
         second: Option<&mut Self::Buf>,
     );
 
-    /// Sum of the squares of the first `len` elements.
-    fn sum_of_squares(&self, len: usize, values: &Self::Buf) -> f64;
-
-    /// Multiplies the first `len` elements by `factor`.
-    fn scale(&self, len: usize, factor: f32, values: &mut Self::Buf);
+    /// Shortens the first `len` elements, a gradient, to the length `longest` if they are longer (0: never), and adds the length
+    /// that they had to the sums.
+    fn clip(&self, len: usize, longest: f32, values: &mut Self::Buf, tally: &mut Self::Tally);
 
     /// Bytes of scratch memory held at most for convolutions up to the size of `shape`, forward and back.
     fn scratch_bytes(&self, shape: ConvShape) -> usize;

@@ -17,8 +17,10 @@
 //! All numbers are little-endian. A 19x19 row has 512 bytes, a 9x9 row 152.
 //! KataGo's 22 planes and 19 numbers (input version 7) follow from it without loss.
 
+use super::PackedRows;
 use crate::base::limits::{BOARD_LEN_MAX, BOARD_LEN_MIN};
 use crate::base::symmetry::Symmetry;
+use crate::base::{Error, Result};
 
 /// Planes of KataGo's input version 7.
 pub const N_PLANES: usize = 22;
@@ -143,6 +145,11 @@ impl PackedRow {
         self.bytes[8 + 2 * back..10 + 2 * back].copy_from_slice(&mv.to_le_bytes());
     }
 
+    /// States the playout-doubling handicap of the player to move alone.
+    pub fn set_doubling(&mut self, doubling: f32) {
+        self.bytes[28..32].copy_from_slice(&doubling.to_le_bytes());
+    }
+
     /// States the numbers: globals 5 and 18, and the playout-doubling handicap.
     pub fn set_numbers(&mut self, komi: f32, parity_wave: f32, doubling: f32) {
         for (at, number) in [(20, komi), (24, parity_wave), (28, doubling)] {
@@ -261,4 +268,38 @@ fn unpack_globals(row: &[u8], globals: &mut [f32]) {
 
 fn u16_at(row: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([row[at], row[at + 1]])
+}
+
+impl PackedRows<'_> {
+    /// Whether the rows are whole ones that unpack within their boards.
+    pub fn check(&self) -> Result<()> {
+        let (n, len) = (self.symmetries.len(), self.len);
+        if self.bytes.len() != n * row_bytes(len) {
+            let what = format!("{} bytes for {n} rows, expected {}", self.bytes.len(), n * row_bytes(len));
+            return Err(Error::new("packed rows", what));
+        }
+        for (i, (row, symmetry)) in self.bytes.chunks_exact(row_bytes(len)).zip(self.symmetries).enumerate() {
+            check(row, len, *symmetry).map_err(|what| Error::new(format!("packed row {i}"), what))?;
+        }
+        Ok(())
+    }
+}
+
+/// What would make [`unpack`] write outside the board.
+fn check(row: &[u8], len: usize, symmetry: u8) -> std::result::Result<(), String> {
+    let (w, h) = board_size(row);
+    if w == 0 || h == 0 || w > len || h > len {
+        return Err(format!("a board of {w}x{h} points in an array of {len}x{len}"));
+    }
+    if usize::from(symmetry) >= Symmetry::COUNT {
+        return Err(format!("symmetry {symmetry}, expected 0 to 7"));
+    }
+    for back in 0..5 {
+        let cell = u16_at(row, 8 + 2 * back);
+        let on_board = usize::from(cell) < len * len && usize::from(cell) % len < w && usize::from(cell) / len < h;
+        if cell != MOVE_NONE && cell != MOVE_PASS && !on_board {
+            return Err(format!("move {back} at cell {cell}, outside the board of {w}x{h} points"));
+        }
+    }
+    Ok(())
 }

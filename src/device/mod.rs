@@ -1,7 +1,26 @@
 //! What this machine is: model, cores, memory, page size; and what this process has used of it.
 //!
 //! Everything is read from `/proc` and `/sys` without a privilege. What a kernel does not tell is left at a safe value.
+//! Every reader takes a [`Tree`], so that a folder of recorded files can stand for any board.
 
+pub mod board;
+pub mod budget;
+pub mod clocks;
+pub mod cuda;
+pub mod governor;
+pub mod guard;
+pub mod memory;
+pub mod sensors;
+pub mod software;
+pub mod storage;
+pub mod tree;
+pub mod watch;
+
+pub use budget::{Budget, Needs};
+pub use tree::Tree;
+pub use watch::{Watch, WatchConfig};
+
+use memory::{Bound, kib_field};
 use std::fs;
 use std::path::Path;
 
@@ -19,8 +38,12 @@ pub struct Machine {
     pub cores: usize,
     /// Memory in bytes this process may use at the most: `MemTotal`, or the control group's limit if that is less.
     pub ram_bytes: u64,
+    /// Who says so.
+    pub ram_bound: Bound,
     /// Memory in bytes that can be had without swapping: `MemAvailable`.
     pub ram_available_bytes: u64,
+    /// Addresses in bytes that this process may map (`ulimit -v`); none without a limit.
+    pub address_bytes: Option<u64>,
     /// Bytes of a page.
     pub page_bytes: u64,
 }
@@ -32,17 +55,21 @@ impl Machine {
     }
 
     /// Reads the facts from files under `root` instead of `/`, so that a test can be any board.
-    /// Cores are always those of this process.
     pub fn read_under(root: &Path) -> Machine {
-        let meminfo = text(&root.join("proc/meminfo"));
-        let total = kib_field(&meminfo, "MemTotal:").unwrap_or(0);
-        let available = kib_field(&meminfo, "MemAvailable:").unwrap_or(total);
-        let ram_bytes = memory_limit_bytes(root).map_or(total, |limit| limit.min(total));
+        let tree = Tree::under(root);
+        let memory = memory::Memory::read(&tree);
+        let total = memory.total_bytes.unwrap_or(0);
+        let (ram_bytes, ram_bound) = memory::resident_bound(&tree, total);
+        // Affinity and quota are this process's, and say nothing about a recorded board.
+        let here = || std::thread::available_parallelism().map_or(1, |n| n.get());
+        let recorded = if tree.is_machine() { 0 } else { clocks::Cpu::read(&tree).online };
         Machine {
-            model: device_tree_model(root),
-            cores: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            model: board::model(&tree),
+            cores: if recorded > 0 { recorded } else { here() },
             ram_bytes,
-            ram_available_bytes: available.min(ram_bytes),
+            ram_bound,
+            ram_available_bytes: memory.available_bytes.unwrap_or(total).min(ram_bytes),
+            address_bytes: memory::address_limit_bytes(&tree),
             page_bytes: page_bytes(root).unwrap_or(PAGE_BYTES_USUAL),
         }
     }
@@ -66,29 +93,6 @@ pub fn rss_bytes() -> u64 {
 
 fn text(path: &Path) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-}
-
-/// The number of a line `Name:   123 kB`, in bytes.
-fn kib_field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    kib.checked_mul(1024)
-}
-
-fn device_tree_model(root: &Path) -> Option<String> {
-    ["proc/device-tree/model", "sys/firmware/devicetree/base/model"].iter().find_map(|path| {
-        let model = text(&root.join(path));
-        // Device tree strings end with a zero byte.
-        let model = model.trim_end_matches('\0').trim();
-        (!model.is_empty()).then(|| model.to_string())
-    })
-}
-
-/// The control group's memory limit (version 2, then 1), as a container sees its own.
-fn memory_limit_bytes(root: &Path) -> Option<u64> {
-    ["sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .find_map(|path| text(&root.join(path)).trim().parse().ok())
 }
 
 fn page_bytes(root: &Path) -> Option<u64> {

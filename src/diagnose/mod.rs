@@ -1,10 +1,12 @@
 //! Measurements that a person asks for: how fast this machine computes, and what bounds it.
 //!
 //! Front door: [`compute::Case`] for whole steps and evaluations, [`ops::table`] for single operations. Both say what share
-//! of the machine's own ceilings ([`Ceilings`], measured in the same run) they reach.
+//! of the machine's own ceilings ([`Ceilings`], measured in the same run) they reach. [`search::SearchBench`] searches with a net.
 
 pub mod compute;
+pub mod doctor;
 pub mod ops;
+pub mod search;
 
 use crate::compute::cpu::CpuOps;
 use serde::Serialize;

@@ -263,13 +263,14 @@ impl Bench<'_> {
             weight: &ones,
         };
         let ops = self.ops;
+        let mut tally = ops.tally()?;
         let work = Work { flops: 20.0 * cells as f64, bytes: 5.0 * F32 * cells as f64 };
         self.measure("losses and their gradients", work, &mut || {
             let heads = Heads { policy: &policy, pass: &pass, value: &value, score: &score, ownership: &ownership };
             let [policy, pass, value, score, ownership] = d.get_disjoint_mut([0, 1, 2, 3, 4]).expect("five different buffers");
             let grads = HeadGrads { policy, pass, value, score, ownership };
             let mask = Mask { mask: &on, counts: &counts };
-            ops.losses(shape, heads, mask, &targets, &LossWeights::default(), Some(grads));
+            ops.losses(shape, heads, mask, &targets, &LossWeights::default(), Some(grads), &mut tally);
         });
         Ok(())
     }
@@ -277,7 +278,7 @@ impl Bench<'_> {
     /// What runs over all parameters: as many as a net of twelve 3x3 convolutions has.
     fn flat(&mut self) -> Result<()> {
         let len = 12 * 9 * self.shape.c * self.shape.c;
-        let (mut params, grads) = (self.buf(len)?, self.buf(len)?);
+        let (mut params, mut grads, mut tally) = (self.buf(len)?, self.buf(len)?, self.ops.tally()?);
         let (mut first, mut second) = (self.filled(len, 0.0)?, self.filled(len, 0.0)?);
         let ops = self.ops;
         let spans = [Span { at: 0, len, decay: Decay::On }];
@@ -291,9 +292,7 @@ impl Bench<'_> {
             ops.step(rule, &spans, &mut params, &grads, &mut first, Some(&mut second));
         });
         self.measure("weight averaging", work(3.0, 3.0), &mut || ops.average(len, 0.99, &params, &mut first));
-        self.measure("norm of the gradient", work(1.0, 2.0), &mut || {
-            std::hint::black_box(ops.sum_of_squares(len, &grads));
-        });
+        self.measure("length of the gradient", work(1.0, 2.0), &mut || ops.clip(len, 0.0, &mut grads, &mut tally));
         Ok(())
     }
 }

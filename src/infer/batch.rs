@@ -22,6 +22,7 @@ struct Shared {
     batch_max: usize,
     looks: Looks,
     about: String,
+    version: u32,
 }
 
 #[derive(Default)]
@@ -59,9 +60,10 @@ struct Asked {
 impl Batcher {
     /// Shares `evaluator`; a thread waits at most `wait` for others to ask too.
     pub fn new(evaluator: Box<dyn Evaluator>, wait: Duration) -> Batcher {
-        let (batch_max, looks, about) = (evaluator.batch_max(), evaluator.looks_at(), evaluator.describe());
+        let (batch_max, looks) = (evaluator.batch_max(), evaluator.looks_at());
+        let (about, version) = (evaluator.describe(), evaluator.version());
         let (evaluator, state) = (Mutex::new(evaluator), Mutex::new(State::default()));
-        Batcher(Arc::new(Shared { evaluator, state, changed: Condvar::new(), wait, batch_max, looks, about }))
+        Batcher(Arc::new(Shared { evaluator, state, changed: Condvar::new(), wait, batch_max, looks, about, version }))
     }
 
     /// A way to the evaluator for one more thread. It is counted until it is dropped.
@@ -212,6 +214,10 @@ impl Evaluator for Client {
 
     fn describe(&self) -> String {
         self.0.about.clone()
+    }
+
+    fn version(&self) -> u32 {
+        self.0.version
     }
 
     fn looks_at(&self) -> Looks {

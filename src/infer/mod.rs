@@ -2,12 +2,15 @@
 //!
 //! Backends open in the order TensorRT, CUDA, CPU unless one is asked for ([`open`]).
 
+pub mod backend;
 pub mod batch;
 pub mod cache;
 pub mod native;
 pub mod post;
 pub mod scripted;
+mod several;
 
+pub use backend::{Backend, BackendChoice};
 pub use batch::{Batcher, Client};
 pub use cache::Cache;
 pub use post::{NoResult, Output};
@@ -15,6 +18,7 @@ pub use post::{NoResult, Output};
 use crate::base::{Error, Result};
 use crate::compute::cpu::CpuOps;
 use crate::net::{Net, katago, tensors};
+use native::Native;
 use std::path::Path;
 
 /// A position to be evaluated.
@@ -58,6 +62,11 @@ pub trait Evaluator: Send {
     /// One line: the net and the backend.
     fn describe(&self) -> String;
 
+    /// KataGo's model version of the net; 8 is that of ours.
+    fn version(&self) -> u32 {
+        8
+    }
+
     /// What it looks at; most need the rows.
     fn looks_at(&self) -> Looks {
         Looks::Rows
@@ -71,32 +80,6 @@ pub enum Looks {
     Rows,
     /// Only the size of the array: rows may be of anything.
     Sizes,
-}
-
-/// A backend asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackendChoice {
-    /// The first that opens.
-    Auto,
-    /// TensorRT.
-    TensorRt,
-    /// CUDA.
-    Cuda,
-    /// The processor.
-    Cpu,
-}
-
-impl BackendChoice {
-    /// Reads `auto`, `tensorrt`, `cuda`, `cpu`.
-    pub fn parse(text: &str) -> Result<BackendChoice> {
-        match text {
-            "auto" => Ok(BackendChoice::Auto),
-            "tensorrt" => Ok(BackendChoice::TensorRt),
-            "cuda" => Ok(BackendChoice::Cuda),
-            "cpu" => Ok(BackendChoice::Cpu),
-            other => Err(Error::call("--backend", format!("'{other}', expected auto, tensorrt, cuda or cpu"))),
-        }
-    }
 }
 
 /// Whether [`read_net`] would try to read a file of this name.
@@ -116,17 +99,18 @@ pub fn read_net(path: &Path) -> Result<Net> {
     Err(Error::new(path.display(), "not a net by its name").hint(known))
 }
 
-/// Opens a net on a backend, for batches of at most `batch_max` positions on boards up to 19x19.
-pub fn open(path: &Path, choice: BackendChoice, threads: usize, batch_max: usize) -> Result<Box<dyn Evaluator>> {
-    let missing = |what: &str| Error::new(format!("--backend {what}"), "this build has no kernels for it").hint("--backend cpu");
-    match choice {
-        BackendChoice::TensorRt => return Err(missing("tensorrt")),
-        BackendChoice::Cuda => return Err(missing("cuda")),
-        BackendChoice::Auto => log::info!("backend: cpu (this build has no TensorRT and no CUDA backend)"),
-        BackendChoice::Cpu => {}
-    }
+/// Opens a net on a backend, for batches of at most `batch_max` positions on boards up to 19x19. Where nothing was asked for and a
+/// GPU is there that cannot hold the net, the processor does.
+pub fn open(path: &Path, backend: &Backend, batch_max: usize) -> Result<Box<dyn Evaluator>> {
     let net = read_net(path)?;
-    Ok(Box::new(native::Native::new(CpuOps::new(threads)?, &net, batch_max)?))
+    let on_gpus = backend.cuda()?.into_iter().map(|ops| Native::new(ops, &net, batch_max)).collect::<Result<Vec<_>>>();
+    match on_gpus {
+        Ok(mut all) if all.len() == 1 => return Ok(Box::new(all.remove(0))),
+        Ok(all) if all.len() > 1 => return Ok(Box::new(several::Several::new(all))),
+        Ok(_) => {}
+        Err(e) => backend.went_on_without(e)?,
+    }
+    Ok(Box::new(Native::new(CpuOps::new(backend.threads)?, &net, batch_max)?))
 }
 
 #[cfg(test)]
@@ -147,7 +131,7 @@ mod tests {
         row.set_size(9, 9);
         let request = Request { row: row.bytes(), len: 9, symmetry: 3 };
         let answers = [(&ours, BackendChoice::Auto), (&katagos, BackendChoice::Cpu)].map(|(path, choice)| {
-            let mut evaluator = open(path, choice, 1, 4).unwrap();
+            let mut evaluator = open(path, &Backend { choice, ..Backend::cpu(1) }, 4).unwrap();
             assert_eq!((evaluator.batch_max(), evaluator.describe()), (4, "b1c8 on CPU (threads: 1)".to_string()));
             let mut out = vec![Evaluation::default(); 9];
             evaluator.evaluate(&[request; 9], &mut out).unwrap();
@@ -158,13 +142,12 @@ mod tests {
         });
         assert!(answers[0] == answers[1] && answers[0].iter().all(|a| a == &answers[0][0]));
         let refused = |path: &Path, choice: BackendChoice, why: &str| {
-            let e = open(path, choice, 1, 4).err().unwrap().to_string();
+            let e = open(path, &Backend { choice, ..Backend::cpu(1) }, 4).err().unwrap().to_string();
             assert!(e.contains(why), "{e}");
         };
-        refused(&ours, BackendChoice::Cuda, "--backend cuda: this build has no");
         refused(&ours, BackendChoice::TensorRt, "try: --backend cpu");
         refused(&dir.join("a.onnx"), BackendChoice::Cpu, "not a net by its name");
-        assert!(open(&ours, BackendChoice::Cpu, 0, 4).is_err() && open(&ours, BackendChoice::Cpu, 1, 0).is_err());
+        assert!(open(&ours, &Backend::cpu(0), 4).is_err() && open(&ours, &Backend::cpu(1), 0).is_err());
         assert!(BackendChoice::parse("cpu").is_ok() && BackendChoice::parse("tpu").is_err());
         std::fs::remove_dir_all(&dir).unwrap();
     }

@@ -111,7 +111,8 @@ impl Evaluation {
         let (s4, s5) = (softplus(self.score[4]), softplus(self.score[5]));
         let (winloss_error, score_error) = match self.version {
             9 => (s4, 10.0 * s5),
-            10.. => ((0.25 * s4).sqrt(), (30.0 * s5).sqrt()),
+            10..14 => ((0.25 * s4).sqrt(), (30.0 * s5).sqrt()),
+            14.. => (0.5 * softplus(0.5 * self.score[4]), 30.0f32.sqrt() * softplus(0.5 * self.score[5])),
             _ => return None,
         };
         Some(ShortTerm { variance_time: 40.0 * softplus(self.score[3]), winloss_error, score_error })

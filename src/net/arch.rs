@@ -1,6 +1,6 @@
 //! The shape of a network: every layer with its sizes and its place in the flat parameters.
 //!
-//! An [`Arch`] holds any convolutional KataGo net of versions 8 to 11. The places are not stored but follow from
+//! An [`Arch`] holds any convolutional KataGo net of versions 8 to 16, of whose policies the first. The places are not stored but follow from
 //! the order of the layers, which is the order of KataGo's model files.
 
 use crate::base::{Error, Result};
@@ -19,7 +19,7 @@ pub const KERNEL_MAX: usize = 37;
 /// Most learned numbers of a net: 2^29 (2 GiB); KataGo's largest convolutional net has 2^27.
 pub const PARAMS_MAX: usize = 1 << 29;
 /// First and last model version of KataGo that is understood.
-pub const VERSIONS: std::ops::RangeInclusive<u32> = 8..=11;
+pub const VERSIONS: std::ops::RangeInclusive<u32> = 8..=16;
 
 /// A convolution without bias, weights `[kernel_y, kernel_x, c_in, c_out]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,6 +140,9 @@ pub struct PolicyHead {
     pub matmul_bias: Matmul,
     pub norm_point: Norm,
     pub conv_out: Conv,
+    /// Between the pooled numbers and the last matrix of the pass, from version 15 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_hidden: Option<(Matmul, Bias)>,
     pub matmul_pass: Matmul,
 }
 
@@ -172,6 +175,52 @@ pub struct Arch {
     pub norm_tip: Norm,
     pub policy: PolicyHead,
     pub value: ValueHead,
+    /// What the score numbers are multiplied by.
+    #[serde(default, skip_serializing_if = "ScoreUnits::are_usual")]
+    pub units: ScoreUnits,
+}
+
+/// What the numbers of the score head are multiplied by, which files state from version 13 on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreUnits {
+    /// Of the expected score, in points.
+    pub mean: f32,
+    /// Of its standard deviation, in points.
+    pub stdev: f32,
+    /// Of the lead, in points.
+    pub lead: f32,
+    /// Of the variance of the time to the end.
+    pub variance_time: f32,
+    /// Of the square of the error of win minus loss.
+    pub winloss_error: f32,
+    /// Of the square of the error of the score.
+    pub score_error: f32,
+}
+
+impl ScoreUnits {
+    /// Those of all nets before version 13.
+    pub const USUAL: ScoreUnits =
+        ScoreUnits { mean: 20.0, stdev: 20.0, lead: 20.0, variance_time: 40.0, winloss_error: 0.25, score_error: 30.0 };
+
+    /// Whether they are [`ScoreUnits::USUAL`].
+    pub fn are_usual(&self) -> bool {
+        *self == ScoreUnits::USUAL
+    }
+
+    fn check(&self) -> Result<()> {
+        let all = [self.mean, self.stdev, self.lead, self.variance_time, self.winloss_error, self.score_error];
+        match all.iter().find(|unit| !(unit.is_finite() && **unit > 0.0)) {
+            Some(unit) => wrong("units", format!("{unit}, expected more than 0")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for ScoreUnits {
+    fn default() -> ScoreUnits {
+        ScoreUnits::USUAL
+    }
 }
 
 /// What a range of the flat parameters is.
@@ -426,7 +475,16 @@ impl Arch {
         p.matmul_bias.check("policy.matmul_bias", 3 * pooled, Some(points))?;
         p.norm_point.check("policy.norm_point", points)?;
         p.conv_out.check("policy.conv_out", points, Some(1))?;
-        p.matmul_pass.check("policy.matmul_pass", 3 * pooled, Some(1))?;
+        let hidden = match &p.pass_hidden {
+            Some((matmul, bias)) => {
+                let hidden = matmul.check("policy.pass_hidden", 3 * pooled, None)?;
+                bias.check("policy.pass_hidden", hidden)?;
+                hidden
+            }
+            None => 3 * pooled,
+        };
+        p.matmul_pass.check("policy.matmul_pass", hidden, Some(1))?;
+        self.units.check()?;
         let v = &self.value;
         let channels = v.conv.check("value.conv", c, None)?;
         v.norm.check("value.norm", channels)?;
@@ -464,6 +522,10 @@ impl Arch {
         p.matmul_bias.place("policy.matmul_bias", l);
         p.norm_point.place("policy.norm_point", l);
         p.conv_out.place("policy.conv_out", l);
+        if let Some((matmul, bias)) = &mut p.pass_hidden {
+            matmul.place("policy.pass_hidden", l);
+            bias.place("policy.pass_hidden", l);
+        }
         p.matmul_pass.place("policy.matmul_pass", l);
         let v = &mut self.value;
         v.conv.place("value.conv", l);

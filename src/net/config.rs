@@ -76,6 +76,7 @@ impl NetConfig {
                 matmul_bias: Matmul::new(3 * h, h),
                 norm_point: norm(h),
                 conv_out: Conv::new(1, h, 1),
+                pass_hidden: None,
                 matmul_pass: Matmul::new(3 * h, 1),
             },
             value: ValueHead {
@@ -89,6 +90,7 @@ impl NetConfig {
                 bias_score: Bias::new(score_numbers(OUR_VERSION), Activation::Identity),
                 conv_ownership: Conv::new(1, h, 1),
             },
+            units: ScoreUnits::USUAL,
         };
         arch.place();
         arch

@@ -308,7 +308,7 @@ fn wrong_batches_are_refused() {
     let outside = vec![26; 6];
     refused(train.evaluate(&data.batch(), &Targets { policy: &outside, ..data.targets() }, &WEIGHTS), "26, expected 0 to 25");
     let mut stats = vec![0.0; net.stats().len()];
-    train.ops().download(At { buf: train.stats(), at: 0 }, &mut stats);
+    train.ops().download(&mut [(At { buf: train.stats(), at: 0 }, &mut stats)]).unwrap();
     train.evaluate(&data.batch(), &data.targets(), &WEIGHTS).unwrap();
     assert_eq!(stats[..], train.stats()[..], "evaluation changes nothing");
     let ops = CpuOps::new(1).unwrap();

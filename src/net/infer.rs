@@ -96,16 +96,15 @@ impl<O: Ops> InferNet<O> {
         let (n, len) = walk.batch();
         let score_c = walk.score_c();
         let heads = walk.heads();
-        for (buf, to, each) in [
-            (heads.policy, &mut out.policy, len * len),
-            (heads.pass, &mut out.pass, 1),
-            (heads.value, &mut out.value, 3),
-            (heads.score, &mut out.score, score_c),
-            (heads.ownership, &mut out.ownership, len * len),
-        ] {
-            ops.download(At { buf, at: 0 }, &mut to[at * each..(at + n) * each]);
-        }
-        Ok(())
+        let (boards, numbers) = (at * len * len..(at + n) * len * len, at..at + n);
+        let score = at * score_c..(at + n) * score_c;
+        ops.download(&mut [
+            (At { buf: heads.policy, at: 0 }, &mut out.policy[boards.clone()]),
+            (At { buf: heads.pass, at: 0 }, &mut out.pass[numbers]),
+            (At { buf: heads.value, at: 0 }, &mut out.value[3 * at..3 * (at + n)]),
+            (At { buf: heads.score, at: 0 }, &mut out.score[score]),
+            (At { buf: heads.ownership, at: 0 }, &mut out.ownership[boards]),
+        ])
     }
 }
 

@@ -11,6 +11,7 @@ mod gradients;
 mod infer;
 pub mod katago;
 mod plan;
+mod summary;
 pub mod tensors;
 mod train;
 mod walk;
@@ -19,7 +20,8 @@ pub use crate::compute::{LossWeights, Losses, Targets};
 pub use arch::{Arch, Layout, ParamInfo, ParamKind, StatInfo};
 pub use config::NetConfig;
 pub use infer::{InferNet, RawOutputs, infer_bytes};
-pub use train::{Batch, NORM_MOMENTUM, TrainNet, train_bytes};
+pub use summary::NetSummary;
+pub use train::{Batch, Flat, NORM_MOMENTUM, TrainNet, Turn, train_bytes};
 
 use crate::base::{Error, Result};
 
@@ -97,6 +99,11 @@ impl Net {
     /// Running means and variances, to be changed.
     pub fn stats_mut(&mut self) -> &mut [f32] {
         &mut self.stats
+    }
+
+    /// Learned numbers, and running means and variances, to be changed.
+    pub fn numbers_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+        (&mut self.params, &mut self.stats)
     }
 
     /// Every mean 0, every variance 1.

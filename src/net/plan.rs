@@ -324,7 +324,14 @@ impl Builder {
         self.steps.push(Step::Broadcast { x, y: points });
         let u = self.norm_act(&p.norm_point, points);
         let policy = self.conv(&p.conv_out, u);
-        let pass = self.matmul(&p.matmul_pass, g);
+        let pass = match &p.pass_hidden {
+            Some((matmul, bias)) => {
+                let hidden = self.matmul(matmul, g);
+                self.bias_act(bias, hidden)
+            }
+            None => g,
+        };
+        let pass = self.matmul(&p.matmul_pass, pass);
         let u = self.norm_act(&v.norm, values);
         let ownership = self.conv(&v.conv_ownership, u);
         let g = self.pool(PoolKind::Value, u);

@@ -181,7 +181,7 @@ mod tests {
             *arch = changed;
             encode(&tensors, meta).unwrap()
         };
-        refused(&with("\"version\":8", "\"version\":18"), "18, expected 8 to 11");
+        refused(&with("\"version\":8", "\"version\":18"), "18, expected 8 to 16");
         refused(&with("\"c_out\":4", "\"c_out\":5"), "expected");
         refused(&with("\"c_out\":4", "\"c_out\":99999999999"), "output channels");
         refused(&with("ordinary", "extraordinary"), "unknown variant");

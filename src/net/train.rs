@@ -5,7 +5,7 @@ use super::plan::{Plan, Purpose};
 use super::walk::{Norms, Walk};
 use super::{Arch, Layout};
 use crate::base::{Error, Result};
-use crate::compute::{At, AtMut, LossWeights, Losses, Ops, PackedRows, Span, Targets};
+use crate::compute::{At, AtMut, LossWeights, Losses, Ops, PackedRows, Span, Tallied, Targets};
 
 /// Share of a new batch in the running mean and variance: about the last hundred batches count.
 pub const NORM_MOMENTUM: f32 = 0.02;
@@ -45,6 +45,7 @@ pub struct TrainNet<O: Ops> {
     params: O::Buf,
     grads: O::Buf,
     stats: O::Buf,
+    tally: O::Tally,
     /// Share of a new batch in the running mean and variance.
     pub norm_momentum: f32,
 }
@@ -59,6 +60,17 @@ pub struct Flat<'a, O: Ops> {
     pub grads: &'a mut O::Buf,
     /// Running means and variances.
     pub stats: &'a mut O::Buf,
+    /// Sums of losses and gradients' lengths.
+    pub tally: &'a mut O::Tally,
+}
+
+/// Where a batch stands among those whose gradients are added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The first: old gradients are forgotten.
+    First,
+    /// A later one.
+    Later,
 }
 
 impl<O: Ops> TrainNet<O> {
@@ -67,32 +79,59 @@ impl<O: Ops> TrainNet<O> {
         let walk = Walk::new(&ops, net.arch(), Purpose::Train, n_max, len_max)?;
         let layout = net.layout().clone();
         let (mut params, mut stats) = (ops.alloc(layout.params_len())?, ops.alloc(layout.stats_len())?);
-        let grads = ops.alloc(layout.params_len())?;
+        let (grads, tally) = (ops.alloc(layout.params_len())?, ops.tally()?);
         ops.upload(net.params(), AtMut { buf: &mut params, at: 0 });
         ops.upload(net.stats(), AtMut { buf: &mut stats, at: 0 });
-        Ok(TrainNet { ops, walk, layout, params, grads, stats, norm_momentum: NORM_MOMENTUM })
+        Ok(TrainNet { ops, walk, layout, params, grads, stats, tally, norm_momentum: NORM_MOMENTUM })
+    }
+
+    /// One batch of a step: norms from the batch, running statistics follow, gradients are added to the flat ones, and losses
+    /// to the sums ([`TrainNet::read`]). `then` does what else belongs to the step. Where the device has a queue, all of
+    /// it is only put there.
+    pub fn learn(
+        &mut self,
+        turn: Turn,
+        batch: &Batch<'_>,
+        targets: &Targets<'_>,
+        weights: &LossWeights,
+        then: impl FnOnce(Flat<'_, O>) + Send,
+    ) -> Result<()> {
+        check(batch, targets)?;
+        let TrainNet { ops, walk, layout, params, grads, stats, tally, norm_momentum } = self;
+        ops.scope(|| {
+            if turn == Turn::First {
+                ops.fill(grads, layout.params_len(), 0.0);
+            }
+            walk.load(ops, PackedRows { len: batch.len, bytes: batch.rows, symmetries: batch.symmetries })?;
+            walk.forward(ops, params, Norms::Batch { momentum: *norm_momentum, stats });
+            walk.backward(ops, params, targets, weights, grads, tally);
+            then(Flat { ops, params, grads, stats, tally });
+            Ok(())
+        })
+    }
+
+    /// What was summed since the last call, after everything before is done.
+    pub fn read(&mut self) -> Result<Tallied> {
+        self.ops.read(&mut self.tally)
     }
 
     /// The losses of a batch, norms from the batch; running statistics follow; gradients are added to the flat ones.
     pub fn forward_backward(&mut self, batch: &Batch<'_>, targets: &Targets<'_>, weights: &LossWeights) -> Result<Losses> {
-        check(batch, targets)?;
-        let TrainNet { ops, walk, params, grads, stats, norm_momentum, .. } = self;
-        ops.scope(|| {
-            walk.load(ops, PackedRows { len: batch.len, bytes: batch.rows, symmetries: batch.symmetries })?;
-            walk.forward(ops, params, Norms::Batch { momentum: *norm_momentum, stats });
-            Ok(walk.backward(ops, params, targets, weights, grads))
-        })
+        self.learn(Turn::Later, batch, targets, weights, |_| ())?;
+        self.read().map(|tallied| tallied.losses)
     }
 
     /// The losses of a batch as in play: norms from the running statistics, nothing changes.
     pub fn evaluate(&mut self, batch: &Batch<'_>, targets: &Targets<'_>, weights: &LossWeights) -> Result<Losses> {
         check(batch, targets)?;
-        let TrainNet { ops, walk, params, stats, .. } = self;
+        let TrainNet { ops, walk, params, stats, tally, .. } = self;
         ops.scope(|| {
             walk.load(ops, PackedRows { len: batch.len, bytes: batch.rows, symmetries: batch.symmetries })?;
             walk.forward(ops, params, Norms::Running(stats));
-            Ok(walk.losses(ops, targets, weights))
-        })
+            walk.losses(ops, targets, weights, tally);
+            Result::Ok(())
+        })?;
+        self.read().map(|tallied| tallied.losses)
     }
 
     /// Forgets the gradients.
@@ -147,7 +186,8 @@ impl<O: Ops> TrainNet<O> {
 
     /// All flat buffers and the backend at once.
     pub fn flat(&mut self) -> Flat<'_, O> {
-        Flat { ops: &self.ops, params: &mut self.params, grads: &mut self.grads, stats: &mut self.stats }
+        let TrainNet { ops, params, grads, stats, tally, .. } = self;
+        Flat { ops, params, grads, stats, tally }
     }
 
     /// Copies parameters and statistics to a net of the same arch.
@@ -155,9 +195,8 @@ impl<O: Ops> TrainNet<O> {
         if *net.layout() != self.layout {
             return Err(Error::new("network in training", "another arch than the net it is to be copied to"));
         }
-        self.ops.download(At { buf: &self.params, at: 0 }, net.params_mut());
-        self.ops.download(At { buf: &self.stats, at: 0 }, net.stats_mut());
-        Ok(())
+        let (params, stats) = net.numbers_mut();
+        self.ops.download(&mut [(At { buf: &self.params, at: 0 }, params), (At { buf: &self.stats, at: 0 }, stats)])
     }
 }
 

@@ -4,7 +4,7 @@ use super::arch::{Arch, Norm};
 use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, conv_shape, matmul_shape};
 use crate::base::{Error, Result};
 use crate::compute::{
-    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Losses, Mask, NORM_SAVED, NormAct, NormGrad, NormParams,
+    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NORM_SAVED, NormAct, NormGrad, NormParams,
     NormShape, NormSource, NormStats, Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked, Weights,
 };
 
@@ -281,14 +281,15 @@ impl<O: Ops> Walk<O> {
         self.score_c
     }
 
-    /// The losses of the last walk, without gradients.
-    pub fn losses(&self, ops: &O, targets: &Targets<'_>, weights: &LossWeights) -> Losses {
+    /// Adds the losses of the last walk to the sums, without gradients.
+    pub fn losses(&self, ops: &O, targets: &Targets<'_>, weights: &LossWeights, tally: &mut O::Tally) {
         let shape = LossShape { n: self.n, len: self.len, score_c: self.score_c };
         let mask = Mask { mask: &self.mask, counts: &self.counts };
-        ops.losses(shape, self.heads(), mask, targets, weights, None)
+        ops.losses(shape, self.heads(), mask, targets, weights, None, tally);
     }
 
-    /// The losses of the last walk, which took its norms from the batch, and the gradients of all parameters, added to `grads`.
+    /// The losses of the last walk, which took its norms from the batch, to the sums, and the gradients of all parameters to
+    /// `grads`; both are added.
     pub fn backward(
         &mut self,
         ops: &O,
@@ -296,7 +297,8 @@ impl<O: Ops> Walk<O> {
         targets: &Targets<'_>,
         weights: &LossWeights,
         grads: &mut O::Buf,
-    ) -> Losses {
+        tally: &mut O::Tally,
+    ) {
         let shape = LossShape { n: self.n, len: self.len, score_c: self.score_c };
         let [policy, pass, value, score, ownership] = several(&mut self.grads, &self.plan.grads, self.plan.outputs.all());
         let head_grads = HeadGrads { policy, pass, value, score, ownership };
@@ -310,7 +312,7 @@ impl<O: Ops> Walk<O> {
             score: out(o.score),
             ownership: out(o.ownership),
         };
-        let losses = ops.losses(shape, heads, mask, targets, weights, Some(head_grads));
+        ops.losses(shape, heads, mask, targets, weights, Some(head_grads), tally);
         self.fresh.fill(false);
         for slot in self.plan.outputs.all() {
             self.fresh[slot] = true;
@@ -325,7 +327,6 @@ impl<O: Ops> Walk<O> {
                 self.run_back(ops, i, params, grads);
             }
         }
-        losses
     }
 
     /// How the next gradient of a tensor meets what is there.

@@ -2,6 +2,7 @@
 
 use super::judge::{View, dead_stones};
 use super::mind::OPENING_POINTS_PER_STONE;
+use crate::go::rules::Scoring;
 use crate::go::{Board, Color, Game, Move, Point, PointSet, playout, score};
 use crate::search::{takes_board_literally, useless_points};
 
@@ -38,7 +39,29 @@ pub(super) fn choose(game: &Game, view: &View) -> Move {
             }
         }
     };
-    if pass { Move::Pass } else { best }
+    match pass {
+        true if game.n_passes() > 0 => last_ko(game, view).unwrap_or(Move::Pass),
+        true => Move::Pass,
+        false => best,
+    }
+}
+
+/// Where an own chain that lives could still be taken, such as the stone of the last ko: under area scoring it costs nothing to
+/// fill, and not every program counts it as ours where it is open.
+fn last_ko(game: &Game, view: &View) -> Option<Move> {
+    if game.rules().scoring != Scoring::Area {
+        return None;
+    }
+    let (board, color, size) = (game.board(), game.to_move(), game.size());
+    let in_atari = size.points().filter(|&p| {
+        board.get(p) == Some(color) && board.chain_name(p) == p && board.liberties(p) == 1 && view.own(p) >= SETTLED_FROM
+    });
+    let last_liberty = |p: Point| board.chain(p).flat_map(|q| q.neighbors(size)).find(|&n| board.is_empty(n));
+    in_atari.filter_map(last_liberty).find_map(|p| {
+        let mut after = game.clone();
+        after.play(color, Move::Play(p)).is_ok().then_some(())?;
+        (after.board().liberties(p) > 1).then_some(Move::Play(p))
+    })
 }
 
 /// The stones that count as dead when the game ends now: none where the rules take the board as it stands.
@@ -89,7 +112,7 @@ fn margin_if_ended(game: &Game, view: &View) -> f32 {
 }
 
 /// Twice the points that nobody owns for sure: how far the score can still move.
-fn unsettled(game: &Game, view: &View) -> usize {
+pub(super) fn unsettled(game: &Game, view: &View) -> usize {
     2 * game.size().points().filter(|&p| view.own(p).abs() < SETTLED_FROM).count()
 }
 
@@ -136,6 +159,19 @@ mod tests {
         for (text, expected) in [("XXX.\nX.X.\nXXO.\n....", true), ("OXX.\nX.X.\nXXO.\n....", false)] {
             let board = Board::from_text(text).unwrap();
             assert_eq!(is_own_eye(&board, Point::new(1, 1), Color::Black), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_ko_is_filled() {
+        // White could take C4 from B4.
+        let board = ".XO..\nX.XO.\n.XO..\nXXOO.\n.XO..";
+        let owner = |p: Point| if p.x() < 2 || (p.x(), p.y()) == (2, 1) { 1.0 } else { -1.0 };
+        for (rules, n_passes, expected) in [(Rules::CHINESE, 1, "B4"), (Rules::CHINESE, 0, "pass"), (Rules::JAPANESE, 1, "pass")]
+        {
+            let game = game(board, rules, n_passes);
+            let move_ = choose(&game, &view(5, "A5", 0.9, 0.1, owner));
+            assert_eq!(move_.gtp(game.size()), expected, "after {n_passes} passes, {}", game.rules().to_json());
         }
     }
 

@@ -6,7 +6,7 @@ use super::level::Level;
 use crate::base::Result;
 use crate::base::symmetry::Symmetry;
 use crate::go::{Game, Move, Size};
-use crate::infer::{Cache, Evaluator, Output};
+use crate::infer::{Batcher, Cache, Evaluator, Output};
 use crate::search::{Limits, Params, Report, Search, SearchConfig, useless_points};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ pub struct Effort {
 
 /// An evaluator, and a tree once one is needed.
 pub(super) struct Mind {
+    net: Batcher,
     judge: Judge,
     config: Option<SearchConfig>,
     params: Params,
@@ -48,7 +49,10 @@ pub(super) struct Mind {
 impl Mind {
     /// Plays by first thoughts; with a `config` by search.
     pub(super) fn new(evaluator: Box<dyn Evaluator>, config: Option<SearchConfig>) -> Mind {
-        Mind { judge: Judge::new(evaluator), config, params: Params::default(), search: None, margin: MARGIN_START }
+        // Nobody is to wait: others ask now and then only.
+        let net = Batcher::new(evaluator, Duration::ZERO);
+        let judge = Judge::new(Box::new(net.client()));
+        Mind { net, judge, config, params: Params::default(), search: None, margin: MARGIN_START }
     }
 
     /// The same with a search.
@@ -59,6 +63,21 @@ impl Mind {
     /// One line: the net and the backend.
     pub(super) fn describe(&mut self) -> String {
         self.judge.evaluator().describe()
+    }
+
+    /// KataGo's model version of the net.
+    pub(super) fn version(&mut self) -> u32 {
+        self.judge.evaluator().version()
+    }
+
+    /// Most positions that are evaluated at once.
+    pub(super) fn batch_max(&mut self) -> usize {
+        self.judge.evaluator().batch_max()
+    }
+
+    /// Another way to the net, for use while a search is at work.
+    pub(super) fn second_judge(&self) -> Judge {
+        Judge::new(Box::new(self.net.client()))
     }
 
     /// The parameters of the search.
@@ -92,6 +111,11 @@ impl Mind {
     /// The net's answers as they are.
     pub(super) fn raw(&mut self, game: &Game, symmetry: Symmetry) -> Result<(Output, Vec<bool>)> {
         self.judge.raw(game, symmetry)
+    }
+
+    /// Whether a move takes more than a first thought.
+    pub(super) fn searches(&self, effort: &Effort) -> bool {
+        self.config.is_some() && self.limits(effort, None, Instant::now()).visits > 1
     }
 
     /// The limits of a move that began at `begun` and may take `seconds`, as the clock has it.

@@ -15,9 +15,11 @@ mod judge;
 mod level;
 mod matchup;
 mod mind;
+mod owners;
 mod program;
 mod session;
 mod show;
+mod words;
 
 pub use clock::{Clock, TimeControl, TimeLeft};
 pub use config::OpponentConfig;
@@ -25,5 +27,5 @@ pub use level::Level;
 pub use matchup::{Header, Outcome, Player, Seats, play_game, result_text, to_sgf};
 pub use mind::Effort;
 pub use program::{Failure, Program};
-pub use session::{Answer, Persona, Ponder, Session, Side, Then, Watch};
+pub use session::{Answer, Persona, Ponder, Resigning, Session, Side, Then, Watch};
 pub use show::{board_text, score_text};

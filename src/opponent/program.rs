@@ -5,6 +5,7 @@
 use super::gtp::{Line, Lines};
 use super::matchup::Player;
 use super::session::Answer;
+use super::words;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Move, Size};
@@ -55,7 +56,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `command` (words split at blanks); what it says on stderr is dropped. Waiting for it ends with `stop`.
+    /// Starts `command` (words as a shell would split them); what it says on stderr is dropped. Waiting for it ends with `stop`.
     ///
     /// # Errors
     /// As [`Program::spawn`].
@@ -68,7 +69,7 @@ impl Program {
     /// # Errors
     /// As [`Program::spawn`]; its first answer takes longer than `ready_max`.
     pub fn start_within(command: &str, ready_max: Option<Duration>, stop: &Stop) -> Result<Program> {
-        let words: Vec<&str> = command.split_whitespace().collect();
+        let words = words::split(command)?;
         let Some((program, args)) = words.split_first() else {
             return Err(Error::call("program", "no command, expected one such as \"gnugo --mode gtp\""));
         };

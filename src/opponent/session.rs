@@ -1,10 +1,11 @@
 //! A game in progress with a net at one side, or at both.
 
-use super::choice::{choose, dead_at_end};
+use super::choice::{choose, dead_at_end, unsettled};
 use super::clock::Clock;
 use super::config::OpponentConfig;
 use super::judge::View;
 use super::mind::{Effort, Mind, pointless};
+use super::owners::Owners;
 use crate::base::Result;
 use crate::base::rng::mix;
 use crate::base::symmetry::Symmetry;
@@ -12,6 +13,7 @@ use crate::go::{Color, Game, Illegal, Move, Point, PointSet, Rules, Size};
 use crate::infer::{Evaluator, Output};
 use crate::search::{Limits, Params, Report, SearchConfig};
 use crate::sgf::{GameRecord, Step};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,17 @@ pub enum Answer {
     Move(Move),
     /// Gives the game up; nothing was played.
     Resign,
+}
+
+/// What a net does when the game looks lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resigning {
+    /// Resigns.
+    #[default]
+    Resigns,
+    /// Notes it and plays on, which shows how often it would have been right.
+    PlaysOn,
 }
 
 /// What becomes of a move that was found.
@@ -99,12 +112,18 @@ pub struct Session {
     pub persona: Persona,
     /// Whether it thinks in the other's time.
     pub ponder: Ponder,
+    /// What it does when the game looks lost.
+    pub resigning: Resigning,
+    /// [`Params::wide_root_noise`] of [`Session::analyze`].
+    pub wide_root_noise: f32,
     config: OpponentConfig,
     game: Game,
     /// The present game's time.
     pub clock: Clock,
     /// Own moves in a row that looked lost, by colour.
     n_hopeless: [usize; 2],
+    /// Moves before the one at which each colour would first have resigned.
+    gave_up: [Option<usize>; 2],
 }
 
 impl Session {
@@ -119,7 +138,10 @@ impl Session {
         let mind = Mind::new(evaluator, None);
         let (clock, effort, side) = (Clock::default(), Effort::default(), Side::default());
         let (persona, ponder) = (Persona::default(), Ponder::default());
-        Ok(Session { mind, effort, side, persona, ponder, config, game, clock, n_hopeless: [0; 2] })
+        let wide_root_noise = Params::ANALYSIS_WIDE_ROOT_NOISE;
+        let resigning = Resigning::default();
+        let (n_hopeless, gave_up) = ([0; 2], [None; 2]);
+        Ok(Session { mind, effort, side, persona, ponder, resigning, wide_root_noise, config, game, clock, n_hopeless, gave_up })
     }
 
     /// A session that searches before it moves.
@@ -150,7 +172,7 @@ impl Session {
     pub fn set_size(&mut self, size: Size) {
         self.clock.restart();
         self.game = Game::new(size, *self.game.rules(), self.game.komi());
-        self.n_hopeless = [0; 2];
+        (self.n_hopeless, self.gave_up) = ([0; 2], [None; 2]);
     }
 
     /// Changes the komi of the game in progress.
@@ -217,6 +239,20 @@ impl Session {
         self.answer(color, &view)
     }
 
+    /// Whether a search precedes the next move: a first thought is over at once.
+    pub fn searches(&self) -> bool {
+        self.mind.searches(&self.effort)
+    }
+
+    /// [`Session::genmove`] as far as was thought already, after it was broken off.
+    pub fn genmove_now(&mut self, color: Color) -> Result<Answer> {
+        let effort = self.effort;
+        self.effort = Effort { playouts: Some(0), level: effort.level, ..Effort::default() };
+        let answer = self.genmove(color);
+        self.effort = effort;
+        answer
+    }
+
     /// [`Session::genmove`] or, with [`Then::Tell`], only what it would answer. `watch` is called every `tick` with a way
     /// to the search as it stands; when it breaks off, the answer is none and nothing was played.
     pub fn genmove_watched(&mut self, color: Color, then: Then, tick: Duration, watch: Watch<'_>) -> Result<Option<Answer>> {
@@ -240,9 +276,28 @@ impl Session {
     /// Thinks about the position with `color` to move until `watch`, called every `tick`, breaks off, or there is no room
     /// for more. `barred` moves are not tried.
     pub fn analyze(&mut self, color: Color, barred: &[Move], tick: Duration, watch: Watch<'_>) -> Result<()> {
+        let play = self.params().clone();
+        self.set_params(Params { wide_root_noise: self.wide_root_noise, ..play.clone() });
+        let told = self.mind.analyze(&self.game_for(color), &Limits::NONE, barred, tick, watch);
+        self.set_params(play);
+        told.map(|_| ())
+    }
+
+    /// Thinks about the next move in the other's time, until `watch`, called every `tick`, breaks off.
+    pub fn think_ahead(&mut self, tick: Duration, watch: Watch<'_>) -> Result<()> {
+        let game = self.game.clone();
+        self.mind.analyze(&game, &Limits::NONE, &[], tick, watch).map(|_| ())
+    }
+
+    /// Who owns what after each move of reports on the present position with `color` to move.
+    pub(super) fn owners(&self, color: Color) -> Owners {
+        Owners::new(self.mind.second_judge(), self.game_for(color))
+    }
+
+    fn game_for(&self, color: Color) -> Game {
         let mut game = self.game.clone();
         game.set_to_move(color);
-        self.mind.analyze(&game, &Limits::NONE, barred, tick, watch).map(|_| ())
+        game
     }
 
     /// The view after thinking within the limits of the moment, and whether `watch` broke it off.
@@ -277,14 +332,22 @@ impl Session {
 
     /// The net's answers for `color` to move under one symmetry, and which moves are legal, pass last.
     pub fn raw(&mut self, color: Color, symmetry: Symmetry) -> Result<(Output, Vec<bool>)> {
-        let mut game = self.game.clone();
-        game.set_to_move(color);
-        self.mind.raw(&game, symmetry)
+        self.mind.raw(&self.game_for(color), symmetry)
     }
 
     /// One line: the net and the backend.
     pub fn describe(&mut self) -> String {
         self.mind.describe()
+    }
+
+    /// KataGo's model version of the net.
+    pub fn model_version(&mut self) -> u32 {
+        self.mind.version()
+    }
+
+    /// Most positions that are evaluated at once.
+    pub fn batch_max(&mut self) -> usize {
+        self.mind.batch_max()
     }
 
     /// The last search as it stands; none if it was on a board of another size.
@@ -344,7 +407,12 @@ impl Session {
         self.note(color, view);
         // Who passes has nothing left to do: the count says the same as giving up.
         if mv != Move::Pass && self.resigns(color) {
-            return Ok(Answer::Resign);
+            match self.resigning {
+                Resigning::Resigns => return Ok(Answer::Resign),
+                Resigning::PlaysOn => {
+                    self.gave_up[color.index()].get_or_insert(self.game.moves().len());
+                }
+            }
         }
         self.game.play(color, mv).expect("chosen among the legal moves");
         Ok(Answer::Move(mv))
@@ -360,6 +428,27 @@ impl Session {
             }
         };
         Ok((self.game.score_white(&dead), dead))
+    }
+
+    /// The score in points for White as it is expected: counted, once the game is over or nothing is unsettled, else
+    /// what the net thinks, rounded to a score that there is.
+    pub fn score_expected(&mut self) -> Result<f32> {
+        let symmetries: Vec<Symmetry> = Symmetry::all().collect();
+        if self.game.is_over() || self.is_bare() {
+            return Ok(self.score()?.0);
+        }
+        let view = self.mind.look(&self.game, &symmetries)?;
+        if unsettled(&self.game, &view) == 0 {
+            return Ok(self.game.score_white(&dead_at_end(&self.game, &view)));
+        }
+        let white = if self.game.to_move() == Color::White { view.lead } else { -view.lead };
+        let bonus = self.game.white_bonus();
+        Ok((white - bonus).round() + bonus)
+    }
+
+    /// Moves before the one at which `color` would first have resigned this game, had it not been told to play on.
+    pub fn gave_up(&self, color: Color) -> Option<usize> {
+        self.gave_up[color.index()]
     }
 
     /// Whether the board has no stone on it.

@@ -84,10 +84,19 @@ fn fitted(mut profile: Profile, machine: &Machine) -> Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::memory::Bound;
 
     fn machine(model: Option<&str>, cores: usize, ram_mb: u64) -> Machine {
         let ram_bytes = ram_mb << 20;
-        Machine { model: model.map(str::to_string), cores, ram_bytes, ram_available_bytes: ram_bytes, page_bytes: 4096 }
+        Machine {
+            model: model.map(str::to_string),
+            cores,
+            ram_bytes,
+            ram_bound: Bound::Machine,
+            ram_available_bytes: ram_bytes,
+            address_bytes: None,
+            page_bytes: 4096,
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod tests;
 pub use arena::{CANDIDATE_BYTES, EDGE_BYTES, NODE_BYTES, bytes_per_node};
 pub use config::SearchConfig;
 pub use endgame::{takes_board_literally, useless_points};
-pub use params::{Mode, Noise, Params, Turning};
+pub use params::{Doubling, Mode, Noise, Params, Turning};
 pub use report::{MoveReport, PV_MOVES_MAX, Report};
 pub use root::RootView;
 pub use value::Value;
@@ -36,7 +36,7 @@ pub use worker::BATCH_MAX;
 use crate::base::Result;
 use crate::base::rng::{mix, rng};
 use crate::go::rules::{Ko, Scoring};
-use crate::go::{Game, Move, Rules};
+use crate::go::{Color, Game, Move, Rules};
 use crate::infer::{Cache, Evaluator, NoResult};
 use endgame::Owner;
 use gumbel::Gumbel;
@@ -86,6 +86,7 @@ struct Shared {
     no_result: NoResult,
     rules_key: u64,
     turning: Turning,
+    doubling: Option<Doubling>,
     seed: u64,
 }
 
@@ -94,6 +95,11 @@ impl Shared {
         // After a move the tree may be there before its root's evaluation.
         let none = RootView { len: self.game.size().len_max(), ..RootView::default() };
         lock(&self.tree).report(self.view.as_ref().unwrap_or(&none))
+    }
+
+    /// What the net is told on `to_move`'s turn about doublings of playouts.
+    fn doubling(&self, to_move: Color) -> f32 {
+        self.doubling.map_or(0.0, |d| d.told(to_move, self.game.to_move()))
     }
 
     fn owner(&self) -> Option<Owner<'_>> {
@@ -121,6 +127,7 @@ impl Search {
         let shared = Shared {
             scale: worker::scale(game, params.score_utility),
             turning: params.turning,
+            doubling: params.doubling,
             seed: params.seed,
             tree: Mutex::new(Tree::new(tree_bytes, game.size().n_points(), params)?),
             game: game.clone(),
@@ -137,12 +144,19 @@ impl Search {
         self.shared.cache = Some(cache);
     }
 
-    /// Changes the parameters. The tree stays; the priors of its root follow with the next search.
+    /// Changes the parameters. The tree stays, unless players of another strength are spoken of; the priors of its root follow
+    /// with the next search.
     pub fn set_params(&mut self, params: Params) {
         let shared = &mut self.shared;
         shared.scale = worker::scale(&shared.game, params.score_utility);
         (shared.turning, shared.seed) = (params.turning, params.seed);
-        lock(&shared.tree).params = params;
+        let mut tree = lock(&shared.tree);
+        if shared.doubling != params.doubling {
+            // What is known was said about other players.
+            tree.clear();
+            (shared.doubling, shared.view) = (params.doubling, None);
+        }
+        tree.params = params;
     }
 
     /// The parameters.
@@ -179,7 +193,9 @@ impl Search {
         if n_more == 0 && is_same(&self.shared.game, game) {
             return Ok(());
         }
-        let goes_on = continues(&self.shared.game, game);
+        // Doublings of whoever is to move at the root were the other's one move before.
+        let is_other_s = self.shared.doubling.is_some_and(|d| d.player.is_none()) && game.to_move() != self.shared.game.to_move();
+        let goes_on = !is_other_s && continues(&self.shared.game, game);
         let len = game.size().len_max();
         {
             let mut tree = lock(&self.shared.tree);
@@ -289,7 +305,7 @@ impl Search {
         let params = self.params();
         if self.shared.view.is_none() {
             let shared = &self.shared;
-            let view = root::look(&shared.game, &mut *evaluators[0], params.root_symmetries, shared.no_result, shared.scale)?;
+            let view = root::look(&shared.game, &mut *evaluators[0], &params, shared.no_result, shared.scale)?;
             self.shared.view = Some(view);
         }
         let view = self.shared.view.as_ref().expect("set above");

@@ -1,5 +1,7 @@
 //! How the tree is searched.
 
+use crate::go::Color;
+
 /// The numbers of the search. The defaults are KataGo's for play (version 1.17, `gtp_example.cfg` and its code).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
@@ -23,6 +25,11 @@ pub struct Params {
     pub score_utility: f32,
     /// Noise on the root's priors.
     pub noise: Option<Noise>,
+    /// Spreads the visits of the root over more moves, for analysis (KataGo's `wideRootNoise`): flattens its priors and adds
+    /// half a normal distribution of this deviation to every second utility looked at. 0: none.
+    pub wide_root_noise: f32,
+    /// One side's handicap or advantage in strength, for nets that were taught about it.
+    pub doubling: Option<Doubling>,
     /// Flattens (above 1) or sharpens the root's priors.
     pub root_temperature: f32,
     /// Symmetries that the root's evaluation is the mean of, 1 to 8.
@@ -46,6 +53,15 @@ pub struct Noise {
     pub concentration: f32,
     /// Share of the noise in the priors.
     pub weight: f32,
+}
+
+/// What a net is told about the strength of the players: KataGo's `playoutDoublingAdvantage`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Doubling {
+    /// Doublings of playouts that the player has over the other, -3 to 3.
+    pub advantage: f32,
+    /// Whose they are; none: who is to move at the root.
+    pub player: Option<Color>,
 }
 
 /// Which of the eight symmetries a position is evaluated under.
@@ -82,6 +98,8 @@ impl Default for Params {
             stdev_scale: 0.85,
             score_utility: 0.1,
             noise: None,
+            wide_root_noise: 0.0,
+            doubling: None,
             root_temperature: 1.0,
             root_symmetries: 1,
             turning: Turning::ByPosition,
@@ -90,6 +108,18 @@ impl Default for Params {
             lcb_share_min: 0.15,
             seed: 1,
         }
+    }
+}
+
+impl Params {
+    /// KataGo's noise for analysis.
+    pub const ANALYSIS_WIDE_ROOT_NOISE: f32 = 0.04;
+}
+
+impl Doubling {
+    /// What the net is told on `to_move`'s turn, in a search whose root is `root`'s turn.
+    pub(super) fn told(self, to_move: Color, root: Color) -> f32 {
+        if self.player.unwrap_or(root) == to_move { self.advantage } else { -self.advantage }
     }
 }
 

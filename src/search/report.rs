@@ -61,6 +61,33 @@ pub struct MoveReport {
     pub pv: Vec<(Move, u32)>,
 }
 
+impl Report {
+    /// Adds moves that were not tried, the likeliest first, until there are `n`, as far as the root has so many. They are
+    /// taken for what the root is.
+    pub fn fill_up(&mut self, n: usize) {
+        let n_missing = n.saturating_sub(self.moves.len());
+        let len = self.ownership.len().isqrt();
+        let mut rest: Vec<MoveReport> =
+            self.policy.iter().map(|&(i, prior)| self.untried(Move::from_policy_index(i as usize, len), prior)).collect();
+        rest.retain(|m| self.moves.iter().all(|known| known.mv != m.mv));
+        rest.sort_by(|a, b| b.prior.total_cmp(&a.prior));
+        self.moves.extend(rest.into_iter().take(n_missing));
+    }
+
+    fn untried(&self, mv: Move, prior: f32) -> MoveReport {
+        let win = if self.to_move == Color::White { self.value.win } else { 1.0 - self.value.win };
+        MoveReport {
+            mv,
+            visits: 0,
+            prior,
+            value: self.value,
+            utility_lcb: side(self.to_move) * self.value.utility - UTILITY_RADIUS,
+            win_lcb: win - 0.5 * UTILITY_RADIUS,
+            pv: vec![(mv, 0)],
+        }
+    }
+}
+
 impl Tree {
     /// The report on a root with this evaluation. None before the root was evaluated.
     pub(super) fn report(&self, view: &RootView) -> Option<Report> {

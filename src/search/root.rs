@@ -32,14 +32,15 @@ pub struct RootView {
 pub(super) fn look(
     game: &Game,
     evaluator: &mut dyn Evaluator,
-    n_symmetries: usize,
+    params: &Params,
     no_result: NoResult,
     scale: Scale,
 ) -> Result<RootView> {
     let len = game.size().len_max();
     let mut row = PackedRow::new(len);
     Encoder::default().encode(game, &mut row);
-    let symmetries: Vec<Symmetry> = Symmetry::all().take(n_symmetries.clamp(1, Symmetry::COUNT)).collect();
+    row.set_doubling(params.doubling.map_or(0.0, |d| d.told(game.to_move(), game.to_move())));
+    let symmetries: Vec<Symmetry> = Symmetry::all().take(params.root_symmetries.clamp(1, Symmetry::COUNT)).collect();
     let requests: Vec<Request<'_>> = symmetries.iter().map(|s| Request { row: row.bytes(), len, symmetry: s.number() }).collect();
     let mut answers = vec![Evaluation::default(); requests.len()];
     evaluator.evaluate(&requests, &mut answers)?;
@@ -135,7 +136,7 @@ fn gamma(shape: f32, draw: &mut Rng) -> f32 {
 }
 
 /// A draw from the standard normal distribution (Marsaglia's polar method).
-fn normal(draw: &mut Rng) -> f32 {
+pub(super) fn normal(draw: &mut Rng) -> f32 {
     loop {
         let (x, y) = (2.0 * uniform(draw) - 1.0, 2.0 * uniform(draw) - 1.0);
         let s = x * x + y * y;

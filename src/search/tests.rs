@@ -357,3 +357,43 @@ fn garbage_is_no_panic() {
         assert!(report.visits == 100 && report.value.utility.is_finite() && search.best().is_some(), "{bad}");
     }
 }
+
+#[test]
+fn noise_at_the_root_spreads_the_visits() {
+    let game = new_game(7, "chinese");
+    let moves = |wide_root_noise: f32| {
+        let mut search = search(&game, 4, Params { wide_root_noise, ..Params::default() });
+        let report = think(&mut search, &Limits::visits(400), by_row);
+        (report.moves.iter().filter(|m| m.visits > 3).count(), text(&report, game.size()))
+    };
+    let (plain, some, much) = (moves(0.0), moves(0.04), moves(1.0));
+    assert!(plain.0 <= some.0 && some.0 < much.0, "{} {} {}", plain.0, some.0, much.0);
+    assert_eq!(much.1, moves(1.0).1, "the same seed");
+}
+
+#[test]
+fn doublings_are_told_to_the_net_from_each_side() {
+    let doubling = |request: &Request<'_>| f32::from_le_bytes(request.row[28..32].try_into().unwrap());
+    let mut game = new_game(5, "chinese");
+    let advantage = 1.5;
+    for player in [None, Some(Color::White)] {
+        let mut search = search(&game, 1, Params { doubling: Some(Doubling { advantage, player }), ..Params::default() });
+        let mut told = Vec::new();
+        think(&mut search, &Limits::visits(60), |request| {
+            told.push(doubling(request));
+            by_row(request)
+        });
+        // The root's is the first.
+        let first = if player.is_none() { advantage } else { -advantage };
+        assert!(told[0] == first && told[1] == -first && told.contains(&first), "{player:?}: {told:?}");
+    }
+    // Whoever is to move at the root has it: the tree of the move before is of no use.
+    let mut search = search(&game, 1, Params { doubling: Some(Doubling { advantage, player: None }), ..Params::default() });
+    let best = think(&mut search, &Limits::visits(60), by_row).moves[0].mv;
+    game.play(game.to_move(), best).unwrap();
+    search.set_game(&game).unwrap();
+    assert!(search.report().is_none());
+    think(&mut search, &Limits::visits(60), by_row);
+    search.set_params(Params::default());
+    assert!(search.report().is_none());
+}

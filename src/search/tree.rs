@@ -2,11 +2,14 @@
 
 use super::arena::{Arena, Candidate, EXCLUDED, Edge, Node, State};
 use super::gumbel::Gumbel;
-use super::maths::{ln, unpack};
+use super::maths::{exp, ln, unpack};
 use super::params::Params;
+use super::root::normal;
 use super::value::Value;
 use crate::base::Result;
+use crate::base::rng::{mix, rng};
 use crate::go::Color;
+use rand::Rng as _;
 
 /// Longest line below the root; what lies deeper is worth what its last position was.
 pub(super) const DEPTH_MAX: usize = 512;
@@ -146,7 +149,7 @@ impl Tree {
                 State::Open if line.steps.len() == DEPTH_MAX => return self.repeat(line),
                 State::Open => {}
             }
-            let pick = if at == ROOT { self.pick_at_root(node) } else { self.pick(node, self.params.fpu_reduction) };
+            let pick = if at == ROOT { self.pick_at_root(node) } else { self.pick(node, self.params.fpu_reduction, unchanged) };
             let (edge_idx, is_new) = match pick {
                 Pick::Edge(edge_idx) => (edge_idx, false),
                 Pick::Untried(untried_idx) => match self.arena.open(at, untried_idx) {
@@ -218,17 +221,38 @@ impl Tree {
     }
 
     fn pick_at_root(&self, node: &Node) -> Pick {
-        let Some(gumbel) = &self.gumbel else { return self.pick(node, self.params.fpu_reduction_root) };
+        let reduction = self.params.fpu_reduction_root;
+        let Some(gumbel) = &self.gumbel else {
+            return if self.params.wide_root_noise > 0.0 {
+                self.pick_widely(node)
+            } else {
+                self.pick(node, reduction, unchanged)
+            };
+        };
         let (edges, untried) = (self.arena.edges(node), self.arena.untried(node));
         match gumbel.pick(edges, untried, node) {
             Some(i) if i < edges.len() => Pick::Edge(i as u16),
             Some(i) => Pick::Untried(i - edges.len()),
-            None => self.pick(node, self.params.fpu_reduction_root),
+            None => self.pick(node, reduction, unchanged),
         }
     }
 
-    /// The move with the best utility so far and the most to find out (PUCT, Rosin 2011), with KataGo's terms.
-    fn pick(&self, node: &Node, fpu_reduction: f32) -> Pick {
+    /// A move at the root among more than would be looked at without.
+    fn pick_widely(&self, node: &Node) -> Pick {
+        let noise = self.params.wide_root_noise;
+        // As KataGo: much noise takes the policy for little.
+        let power = 1.0 / (4.0 * noise + 1.0);
+        // Each descent has a draw of its own.
+        let mut draw = rng(self.params.seed, mix(u64::from(node.visits) << 32 | u64::from(node.pending)));
+        self.pick(node, self.params.fpu_reduction_root, |utility, prior| {
+            let bonus = if draw.next_u64() & 1 == 0 { 0.0 } else { noise * normal(&mut draw).abs() };
+            (utility + bonus, if prior > f32::MIN_POSITIVE { exp(power * ln(prior)) } else { prior })
+        })
+    }
+
+    /// The move with the best utility so far and the most to find out (PUCT, Rosin 2011), with KataGo's terms. `change` has
+    /// its say about the utility and the prior of each.
+    fn pick(&self, node: &Node, fpu_reduction: f32, mut change: impl FnMut(f32, f32) -> (f32, f32)) -> Pick {
         let sign = side(node.to_move);
         let explore = self.exploration(node);
         let (mut best, mut best_score) = (Pick::Nothing, f32::NEG_INFINITY);
@@ -237,13 +261,15 @@ impl Tree {
                 continue;
             }
             let n = (edge.visits + edge.pending) as f32;
-            let score = utility_for(edge, sign, n) + explore * unpack(edge.prior) / (1.0 + n);
+            let (utility, prior) = change(utility_for(edge, sign, n), unpack(edge.prior));
+            let score = utility + explore * prior / (1.0 + n);
             if score > best_score {
                 (best, best_score) = (Pick::Edge(edge_idx as u16), score);
             }
         }
         if let Some(candidate) = self.arena.untried(node).first() {
-            let score = first_play_urgency(node, sign, fpu_reduction) + explore * candidate.prior();
+            let (utility, prior) = change(first_play_urgency(node, sign, fpu_reduction), candidate.prior());
+            let score = utility + explore * prior;
             if score > best_score {
                 best = Pick::Untried(0);
             }
@@ -266,6 +292,11 @@ impl Tree {
         // A hundredth of a visit, so that priors count before the first one.
         cpuct * (n + 0.01).sqrt() * spread
     }
+}
+
+/// Utility and prior as they are.
+fn unchanged(utility: f32, prior: f32) -> (f32, f32) {
+    (utility, prior)
 }
 
 /// 1 for White, whose view all values are, and -1 for Black.

@@ -162,6 +162,7 @@ impl Worker {
             }
             if looks == Looks::Rows {
                 encoder.encode(&LineEnd { game: &shared.game, branch, banned }, &mut leaf.row);
+                leaf.row.set_doubling(shared.doubling(leaf.to_move));
             }
             leaf.stage = Stage::Asked(n_asked);
             n_asked += 1;
@@ -202,7 +203,8 @@ impl Leaf {
             Turning::None => 0,
             Turning::ByPosition => mix(position ^ shared.seed) as u8 & 7,
         };
-        self.key = mix(position ^ shared.rules_key ^ u64::from(self.symmetry));
+        let doubling = u64::from(shared.doubling(self.to_move).to_bits());
+        self.key = mix(position ^ shared.rules_key ^ u64::from(self.symmetry) ^ mix(doubling) ^ mix(0));
         self.stage = Stage::Known;
         banned
     }

@@ -4,8 +4,8 @@ use super::batch::HostBatch;
 use super::checkpoint::Checkpoint;
 use super::config::{Optimizer, TrainConfig};
 use crate::base::Result;
-use crate::compute::{At, AtMut, LossWeights, Losses, Ops, Rule, Span};
-use crate::net::{NORM_MOMENTUM, Net, TrainNet, train_bytes};
+use crate::compute::{At, AtMut, LossWeights, Losses, Ops, Rule, Span, Tallied};
+use crate::net::{NORM_MOMENTUM, Net, TrainNet, Turn, train_bytes};
 
 /// Second-moment decay of AdamW. Its paper's 0.999 remembers longer than a short run lasts.
 const ADAM_BETA2: f32 = 0.99;
@@ -95,35 +95,32 @@ impl<O: Ops> Learner<O> {
         self.step
     }
 
-    /// Forgets the gradients: a step begins.
-    pub(super) fn begin_step(&mut self) {
-        self.net.zero_grads();
-    }
-
-    /// Adds the gradients of one batch.
-    pub(super) fn learn(&mut self, batch: &HostBatch) -> Result<Losses> {
+    /// Adds the gradients of one batch of a step of `n_parts`. With the last the gradient is clipped, the parameters move by
+    /// `rate`, and the average follows. Losses and lengths wait for [`Learner::read`].
+    pub(super) fn learn(&mut self, batch: &HostBatch, part: usize, n_parts: usize, rate: f32) -> Result<()> {
         self.n_batches += 1;
         self.net.norm_momentum = norm_momentum(self.n_batches);
-        self.net.forward_backward(&batch.input(), &batch.targets(), &self.loss_weights)
-    }
-
-    /// Clips the gradient, moves the parameters, and lets the average follow; gives the gradient's length.
-    pub(super) fn end_step(&mut self, rate: f32) -> f64 {
-        self.step += 1;
+        let turn = if part == 0 { Turn::First } else { Turn::Later };
+        let is_last = part + 1 == n_parts;
+        self.step += u64::from(is_last);
         let rule = self.rule(rate);
-        let n = self.host.params().len();
-        let flat = self.net.flat();
-        let norm = flat.ops.sum_of_squares(n, flat.grads).sqrt();
-        let longest = f64::from(self.norm_max);
-        if self.norm_max > 0.0 && norm > longest {
-            flat.ops.scale(n, (longest / norm) as f32, flat.grads);
-        }
-        flat.ops.step(rule, &self.spans, flat.params, flat.grads, &mut self.first, self.second.as_mut());
         // A young average forgets the random start faster than an old one.
         let keep = self.average_keep.min((self.step as f32 + 1.0) / (self.step as f32 + 10.0));
-        flat.ops.average(n, keep, flat.params, &mut self.average);
-        flat.ops.average(self.host.stats().len(), keep, flat.stats, &mut self.average_stats);
-        norm
+        let (n, n_stats) = (self.host.params().len(), self.host.stats().len());
+        let Learner { net, spans, first, second, average, average_stats, norm_max, loss_weights, .. } = self;
+        net.learn(turn, &batch.input(), &batch.targets(), loss_weights, |flat| {
+            if is_last {
+                flat.ops.clip(n, *norm_max, flat.grads, flat.tally);
+                flat.ops.step(rule, spans, flat.params, flat.grads, first, second.as_mut());
+                flat.ops.average(n, keep, flat.params, average);
+                flat.ops.average(n_stats, keep, flat.stats, average_stats);
+            }
+        })
+    }
+
+    /// Losses, and lengths of gradients before clipping, summed since the last call.
+    pub(super) fn read(&mut self) -> Result<Tallied> {
+        self.net.read()
     }
 
     /// The average's losses on a batch.
@@ -138,11 +135,11 @@ impl<O: Ops> Learner<O> {
     pub(super) fn checkpoint(&mut self, total_steps: u64) -> Result<Checkpoint> {
         let downloaded = |ops: &O, buf: &O::Buf| {
             let mut values = vec![0.0; self.host.params().len()];
-            ops.download(At { buf, at: 0 }, &mut values);
-            values
+            ops.download(&mut [(At { buf, at: 0 }, &mut values)])?;
+            Ok(values)
         };
-        let first = downloaded(self.net.ops(), &self.first);
-        let second = self.second.as_ref().map(|buf| downloaded(self.net.ops(), buf));
+        let first = downloaded(self.net.ops(), &self.first)?;
+        let second = self.second.as_ref().map(|buf| downloaded(self.net.ops(), buf)).transpose()?;
         let mut net = self.host.clone();
         self.net.download(&mut net)?;
         let average = self.average()?;

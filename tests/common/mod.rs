@@ -1,6 +1,8 @@
 //! What the whole-binary tests share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod boards;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

@@ -53,7 +53,7 @@ impl CpuBuf {
         if self.len < len {
             // what is there is not needed: it goes before the larger one comes
             *self = CpuBuf::default();
-            let layout = layout(len).expect("scratch memory is announced and bounded by limits on shapes");
+            let layout = layout(len).expect("fewer bytes than there are addresses");
             *self = CpuBuf::with_layout(len, layout).unwrap_or_else(|| handle_alloc_error(layout));
         }
         &mut self[..len]
@@ -110,30 +110,27 @@ impl<'a> IntoIterator for &'a CpuBuf {
     }
 }
 
-#[cfg(test)]
 impl std::fmt::Debug for CpuBuf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self[..].fmt(f)
     }
 }
 
-#[cfg(test)]
 impl From<&[f32]> for CpuBuf {
     fn from(values: &[f32]) -> CpuBuf {
-        let mut buf = CpuBuf::zeros(values.len()).expect("memory for a test");
+        let mut buf = CpuBuf::default();
+        buf.first(values.len());
         buf.copy_from_slice(values);
         buf
     }
 }
 
-#[cfg(test)]
 impl FromIterator<f32> for CpuBuf {
     fn from_iter<I: IntoIterator<Item = f32>>(values: I) -> CpuBuf {
         CpuBuf::from(values.into_iter().collect::<Vec<f32>>().as_slice())
     }
 }
 
-#[cfg(test)]
 impl Clone for CpuBuf {
     fn clone(&self) -> CpuBuf {
         CpuBuf::from(&self[..])

@@ -132,6 +132,7 @@ fn view(input: Input<'_, CpuBuf>, c: usize) -> View<'_> {
 impl Ops for CpuOps {
     type Buf = CpuBuf;
     type Prepared = conv::Prepared;
+    type Tally = Tallied;
 
     fn describe(&self) -> String {
         format!("CPU (threads: {})", self.threads())
@@ -139,6 +140,10 @@ impl Ops for CpuOps {
 
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R {
         walk()
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(())
     }
 
     fn alloc(&self, len: usize) -> Result<CpuBuf> {
@@ -149,8 +154,9 @@ impl Ops for CpuOps {
         part_mut(to, from.len()).copy_from_slice(from);
     }
 
-    fn download(&self, from: At<'_, CpuBuf>, to: &mut [f32]) {
-        to.copy_from_slice(part(from, to.len()));
+    fn download(&self, parts: &mut [(At<'_, CpuBuf>, &mut [f32])]) -> Result<()> {
+        parts.iter_mut().for_each(|(from, to)| to.copy_from_slice(part(*from, to.len())));
+        Ok(())
     }
 
     fn fill(&self, buf: &mut CpuBuf, len: usize, value: f32) {
@@ -284,6 +290,14 @@ impl Ops for CpuOps {
         pool::broadcast_grad(self, shape, dy, dv);
     }
 
+    fn tally(&self) -> Result<Tallied> {
+        Ok(Tallied::default())
+    }
+
+    fn read(&self, tally: &mut Tallied) -> Result<Tallied> {
+        Ok(std::mem::take(tally))
+    }
+
     fn losses(
         &self,
         shape: LossShape,
@@ -292,8 +306,9 @@ impl Ops for CpuOps {
         targets: &Targets<'_>,
         weights: &LossWeights,
         grads: Option<HeadGrads<'_, CpuBuf>>,
-    ) -> Losses {
-        loss::losses(shape, &heads, mask, targets, weights, grads)
+        tally: &mut Tallied,
+    ) {
+        tally.losses += loss::losses(shape, &heads, mask, targets, weights, grads);
     }
 
     fn step(
@@ -308,12 +323,8 @@ impl Ops for CpuOps {
         optimiser::step(self, rule, spans, params, grads, first, second);
     }
 
-    fn sum_of_squares(&self, len: usize, values: &CpuBuf) -> f64 {
-        optimiser::sum_of_squares(&values[..len])
-    }
-
-    fn scale(&self, len: usize, factor: f32, values: &mut CpuBuf) {
-        values[..len].iter_mut().for_each(|v| *v *= factor);
+    fn clip(&self, len: usize, longest: f32, values: &mut CpuBuf, tally: &mut Tallied) {
+        tally.norms += optimiser::clip(longest, &mut values[..len]);
     }
 
     fn scratch_bytes(&self, shape: ConvShape) -> usize {

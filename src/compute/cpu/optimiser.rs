@@ -69,8 +69,18 @@ fn factor(decay: f32, on: Decay) -> f32 {
     }
 }
 
+/// Shortens a gradient to `longest`, and gives the length that it had.
+pub(super) fn clip(longest: f32, values: &mut [f32]) -> f64 {
+    let (norm, longest) = (sum_of_squares(values).sqrt(), f64::from(longest));
+    if longest > 0.0 && norm > longest {
+        let factor = (longest / norm) as f32;
+        values.iter_mut().for_each(|v| *v *= factor);
+    }
+    norm
+}
+
 /// In eight sums of fixed places, which vectorise and do not depend on threads.
-pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
+fn sum_of_squares(values: &[f32]) -> f64 {
     let mut sums = [0.0f64; 8];
     for chunk in values.chunks(8) {
         for (sum, &v) in sums.iter_mut().zip(chunk) {
@@ -113,8 +123,11 @@ mod tests {
         ops.average(2, 0.75, &buf![0.0, 1.0], &mut ema);
         assert_eq!(ema[..], [0.75, 0.25]);
         let mut g: CpuBuf = (0..11).map(|i| i as f32).collect();
-        assert_eq!(ops.sum_of_squares(11, &g), 385.0);
-        ops.scale(3, 2.0, &mut g);
-        assert_eq!(g[..4], [0.0, 2.0, 4.0, 3.0]);
+        let mut tally = ops.tally().unwrap();
+        ops.clip(11, 0.0, &mut g, &mut tally);
+        assert_eq!((g[10], ops.read(&mut tally).unwrap().norms), (10.0, 385f64.sqrt()));
+        ops.clip(4, 14f32.sqrt() / 2.0, &mut g, &mut tally);
+        assert_eq!((ops.read(&mut tally).unwrap().norms, tally.norms), (14f64.sqrt(), 0.0));
+        assert!((0..5).all(|i| (g[i] - [0.0, 0.5, 1.0, 1.5, 4.0][i]).abs() < 1e-6), "{g:?}");
     }
 }

@@ -395,12 +395,17 @@ fn loss_value(ops: &CpuOps, all: &[f32], grads: Option<&mut Vec<f32>>) -> Losses
     let weights = LossWeights { policy: 1.0, value: 0.5, score: 0.8, ownership: 1.5, divisor: Some(1.0) };
     let shape = LossShape { n: 3, len: 4, score_c: 4 };
     let mask = Mask { mask: &mask, counts: &counts };
-    let Some(grads) = grads else { return ops.losses(shape, heads, mask, &targets, &weights, None) };
+    let mut tally = ops.tally().unwrap();
+    let Some(grads) = grads else {
+        ops.losses(shape, heads, mask, &targets, &weights, None, &mut tally);
+        return tally.losses;
+    };
     let mut g = [48, 3, 9, 12, 48].map(|len| buf![9.0f32; len]);
     let [policy, pass, value, score, ownership] = &mut g;
-    let losses = ops.losses(shape, heads, mask, &targets, &weights, Some(HeadGrads { policy, pass, value, score, ownership }));
+    let head_grads = HeadGrads { policy, pass, value, score, ownership };
+    ops.losses(shape, heads, mask, &targets, &weights, Some(head_grads), &mut tally);
     *grads = g.iter().flat_map(|g| g.iter().copied()).collect();
-    losses
+    tally.losses
 }
 
 #[test]
@@ -432,4 +437,15 @@ fn certain_answers_cost_nothing() {
     let losses = loss_value(&ops, &all, None);
     assert!(losses.total.is_finite());
     assert_eq!((losses.policy_hits, losses.value_hits), (3, 2));
+}
+
+#[test]
+fn the_table_of_cases_on_every_instruction_set() {
+    for case in cases::all() {
+        let results: Vec<_> = backends(2).into_iter().map(|(isa, ops)| (isa, case.run(&ops).unwrap())).collect();
+        for (isa, result) in &results[1..] {
+            let (worst, allowed) = (cases::worst(result, &results[0].1), case.tolerance());
+            assert!(worst <= allowed, "{}, {isa} beside {}: {worst:.1e}, allowed {allowed:.1e}", case.name(), results[0].0);
+        }
+    }
 }

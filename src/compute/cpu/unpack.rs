@@ -2,21 +2,14 @@
 
 use super::team::{Chunks, ChunksMut};
 use super::{CpuBuf, CpuOps};
-use crate::base::symmetry::Symmetry;
-use crate::base::{Error, Result};
-use crate::compute::packed::{self, MOVE_NONE, MOVE_PASS, N_GLOBALS, N_PLANES, row_bytes};
+use crate::base::Result;
+use crate::compute::packed::{self, N_GLOBALS, N_PLANES, row_bytes};
 use crate::compute::{PackedRows, Unpacked};
 
 pub(super) fn unpack(ops: &CpuOps, rows: PackedRows<'_>, to: Unpacked<'_, CpuBuf>) -> Result<()> {
     let (n, len) = (rows.symmetries.len(), rows.len);
     let area = len * len;
-    if rows.bytes.len() != n * row_bytes(len) {
-        let what = format!("{} bytes for {n} rows, expected {}", rows.bytes.len(), n * row_bytes(len));
-        return Err(Error::new("packed rows", what));
-    }
-    for (i, (row, symmetry)) in rows.bytes.chunks_exact(row_bytes(len)).zip(rows.symmetries).enumerate() {
-        check(row, len, *symmetry).map_err(|what| Error::new(format!("packed row {i}"), what))?;
-    }
+    rows.check()?;
     let each = (
         ChunksMut::new(&mut to.planes[..n * area * N_PLANES], area * N_PLANES),
         ChunksMut::new(&mut to.globals[..n * N_GLOBALS], N_GLOBALS),
@@ -33,29 +26,6 @@ pub(super) fn unpack(ops: &CpuOps, rows: PackedRows<'_>, to: Unpacked<'_, CpuBuf
         count[0] = f32::from(row[0]) * f32::from(row[1]);
     });
     Ok(())
-}
-
-/// What would make [`packed::unpack`] write outside the board.
-fn check(row: &[u8], len: usize, symmetry: u8) -> std::result::Result<(), String> {
-    let (w, h) = (usize::from(row[0]), usize::from(row[1]));
-    if w == 0 || h == 0 || w > len || h > len {
-        return Err(format!("a board of {w}x{h} points in an array of {len}x{len}"));
-    }
-    if usize::from(symmetry) >= Symmetry::COUNT {
-        return Err(format!("symmetry {symmetry}, expected 0 to 7"));
-    }
-    for back in 0..5 {
-        let cell = move_at(row, back);
-        let on_board = usize::from(cell) < len * len && usize::from(cell) % len < w && usize::from(cell) / len < h;
-        if cell != MOVE_NONE && cell != MOVE_PASS && !on_board {
-            return Err(format!("move {back} at cell {cell}, outside the board of {w}x{h} points"));
-        }
-    }
-    Ok(())
-}
-
-fn move_at(row: &[u8], back: usize) -> u16 {
-    u16::from_le_bytes([row[8 + 2 * back], row[9 + 2 * back]])
 }
 
 #[cfg(test)]

@@ -9,6 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes copied at once.
 const COPY_BYTES: usize = 1 << 16;
 
+/// Free bytes of a disk that are not unpacked into: the shards and the ledger are written there at the same time, and an
+/// archive that fills the disk must cost itself, not them. Of a small disk, a [`RESERVE_SHARE`]th.
+const RESERVE_BYTES: u64 = 64 << 20;
+
+/// See [`RESERVE_BYTES`].
+const RESERVE_SHARE: u64 = 8;
+
 /// A buffer of any size that takes bounded memory; reads and seeks like a file.
 pub(super) struct Spool {
     dir: PathBuf,
@@ -70,11 +77,13 @@ impl Spool {
                 Some(file) => file,
                 none => {
                     let mut file = nameless_file(&self.dir)?;
+                    leave_reserve(&file, self.memory.len())?;
                     file.write_all(&self.memory)?;
                     self.memory = Vec::new();
                     none.insert(file)
                 }
             };
+            leave_reserve(file, bytes.len())?;
             file.seek(SeekFrom::Start(self.len))?;
             file.write_all(bytes)?;
         }
@@ -119,6 +128,16 @@ impl Seek for Spool {
         self.pos = pos.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "before the start"))?;
         Ok(self.pos)
     }
+}
+
+/// Fails where a write of `bytes` would leave less than the reserve.
+fn leave_reserve(file: &File, bytes: usize) -> io::Result<()> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    let reserve = RESERVE_BYTES.min(disk.f_blocks.saturating_mul(disk.f_frsize) / RESERVE_SHARE);
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < reserve + bytes as u64 {
+        return Err(rustix::io::Errno::NOSPC.into());
+    }
+    Ok(())
 }
 
 /// A file that goes away with its last handle, or with the process.

@@ -1,4 +1,4 @@
-//! KataGo's model files: `.bin.gz`, `.txt.gz`, `.gz`, `.bin`, `.txt` are read (versions 8 to 11), `.bin.gz` is written (version 8).
+//! KataGo's model files: `.bin.gz`, `.txt.gz`, `.gz`, `.bin`, `.txt` are read (convolutional nets of versions 8 to 16; of several policies the first), `.bin.gz` is written (version 8).
 
 mod read;
 #[cfg(test)]

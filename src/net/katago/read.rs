@@ -7,6 +7,9 @@ use crate::compute::packed::{N_GLOBALS, N_PLANES};
 use crate::net::Net;
 use crate::net::arch::*;
 
+/// Version from which on files tell about features beyond the layers.
+const FIRST_WITH_FEATURES: u32 = 15;
+
 /// Reads the content of a model file; `place` names it in errors.
 pub fn read(place: &str, bytes: &[u8], numbers: Numbers) -> Result<Net> {
     let mut r = Reader { t: Tokens::new(place, bytes, numbers), version: 0, params: Vec::new(), stats: Vec::new() };
@@ -32,6 +35,8 @@ impl Reader<'_> {
         self.version = version;
         self.exactly("input planes", N_PLANES)?;
         self.exactly("input numbers", N_GLOBALS)?;
+        let units = self.units()?;
+        self.features()?;
         self.t.word("the trunk's name")?;
         let n_blocks = self.t.int("number of blocks", BLOCKS_MAX)?;
         let channels = self.count("trunk channels")?;
@@ -40,6 +45,10 @@ impl Reader<'_> {
         }
         self.t.int("dilated channels", CHANNELS_MAX)?;
         self.count("pooled channels")?;
+        if version >= FIRST_WITH_FEATURES {
+            self.zero("kind of norm", "only plain norms are played")?;
+            self.zeros("the trunk", 5)?;
+        }
         let conv_in = self.conv("first convolution")?;
         let matmul_in = self.matmul("first matrix")?;
         let blocks = (0..n_blocks).map(|i| self.block(&format!("block {}", i + 1), 0)).collect::<Result<Vec<_>>>()?;
@@ -47,7 +56,49 @@ impl Reader<'_> {
         if norm_tip.c != channels {
             return Err(self.t.error(format!("the trunk's tip has {} channels, the header says {channels}", norm_tip.c)));
         }
-        Ok(Arch { version, conv_in, matmul_in, blocks, norm_tip, policy: self.policy()?, value: self.value()? })
+        Ok(Arch { version, conv_in, matmul_in, blocks, norm_tip, policy: self.policy()?, value: self.value()?, units })
+    }
+
+    /// What the score numbers are multiplied by.
+    fn units(&mut self) -> Result<ScoreUnits> {
+        if self.version < 13 {
+            return Ok(ScoreUnits::USUAL);
+        }
+        // That of the mean over time, which is for training only.
+        self.t.real("multipliers")?;
+        let mut unit = || self.t.real("multipliers");
+        Ok(ScoreUnits {
+            mean: unit()?,
+            stdev: unit()?,
+            lead: unit()?,
+            variance_time: unit()?,
+            winloss_error: unit()?,
+            score_error: unit()?,
+        })
+    }
+
+    /// What a net may need besides the board.
+    fn features(&mut self) -> Result<()> {
+        if self.version < FIRST_WITH_FEATURES {
+            return Ok(());
+        }
+        self.zero("metadata encoder", "a net that is told about the players (such as KataGo's human nets) is not played")?;
+        // Whether it has learnt to prefer what is alive without an answer: nothing for us to do.
+        self.t.int("preference for pass-alive", 1)?;
+        self.zeros("the inputs", 6)
+    }
+
+    /// A number that says, unless it is 0, that the net is of a kind that we do not play.
+    fn zero(&mut self, what: &str, why: &str) -> Result<()> {
+        match self.t.int(what, 1_000_000)? {
+            0 => Ok(()),
+            kind => Err(self.t.error(format!("{what} {kind}: {why}"))),
+        }
+    }
+
+    /// Numbers that are 0 in every net there is.
+    fn zeros(&mut self, what: &str, n: usize) -> Result<()> {
+        (0..n).try_for_each(|_| self.zero(&format!("an unknown feature of {what}"), "expected 0"))
     }
 
     fn exactly(&mut self, what: &str, expected: usize) -> Result<()> {
@@ -180,9 +231,55 @@ impl Reader<'_> {
             norm_pool: self.norm("policy head: pooled norm")?,
             matmul_bias: self.matmul("policy head: bias matrix")?,
             norm_point: self.norm("policy head: point norm")?,
-            conv_out: self.conv("policy head: last convolution")?,
-            matmul_pass: self.matmul("policy head: pass matrix")?,
+            conv_out: self.first_conv("policy head: last convolution")?,
+            pass_hidden: self.pass_hidden("policy head: hidden pass layer")?,
+            matmul_pass: self.first_matmul("policy head: pass matrix")?,
         })
+    }
+
+    fn pass_hidden(&mut self, what: &str) -> Result<Option<(Matmul, Bias)>> {
+        if self.version < FIRST_WITH_FEATURES {
+            return Ok(None);
+        }
+        let (matmul, mut bias) = (self.matmul(what)?, self.bias(what)?);
+        bias.act = self.activation(what)?;
+        Ok(Some((matmul, bias)))
+    }
+
+    /// Policies that a net of this version has: the first is what the player does, the others are what might surprise, or
+    /// what the other does.
+    fn n_policies(&self) -> usize {
+        match self.version {
+            ..12 => 1,
+            12..16 => 2,
+            16.. => 4,
+        }
+    }
+
+    /// A convolution to all policies, of which the first stays.
+    fn first_conv(&mut self, what: &str) -> Result<Conv> {
+        let from = self.params.len();
+        let conv = self.conv(what)?;
+        Ok(Conv { c_out: self.first_of(what, from, conv.c_out)?, ..conv })
+    }
+
+    /// A matrix to all policies, of which the first stays.
+    fn first_matmul(&mut self, what: &str) -> Result<Matmul> {
+        let from = self.params.len();
+        let matmul = self.matmul(what)?;
+        Ok(Matmul { c_out: self.first_of(what, from, matmul.c_out)?, ..matmul })
+    }
+
+    /// Leaves of the parameters from `from` on, whose last dimension is `n`, the first of every `n`.
+    fn first_of(&mut self, what: &str, from: usize, n: usize) -> Result<usize> {
+        let expected = self.n_policies();
+        if n != expected {
+            return Err(self.t.error(format!("{what}: {n} policies, version {} has {expected}", self.version)));
+        }
+        let first: Vec<f32> = self.params[from..].iter().copied().step_by(n).collect();
+        self.params.truncate(from);
+        self.params.extend(first);
+        Ok(1)
     }
 
     fn value(&mut self) -> Result<ValueHead> {

@@ -104,7 +104,7 @@ fn broken(from: &str, to: &str) -> String {
 #[test]
 fn broken_files_are_refused_with_the_place() {
     for (from, to, why) in [
-        ("b2c4 8 22", "b2c4 18 22", "model version 18, expected 8 to 11"),
+        ("b2c4 8 22", "b2c4 18 22", "model version 18, expected 8 to 16"),
         ("b2c4 8 22", "b2c4 7 22", "model version 7"),
         ("b2c4 8 22", "b2c4 8 13", "13 input planes, expected 22"),
         ("22 19 trunk", "22 x trunk", "'x', expected a number"),
@@ -177,6 +177,13 @@ fn nets_that_version_8_cannot_hold_are_not_written() {
     assert!(write(&Net::zeroed("mish", arch)).unwrap_err().to_string().contains("Mish"));
 }
 
+/// How the pass comes from the pooled numbers.
+#[derive(Clone, Copy, PartialEq)]
+enum Pass {
+    Direct,
+    Hidden,
+}
+
 /// The words of a version 11 file; every number is 0.5, so that norms have sound variances.
 #[derive(Default)]
 struct Words(String);
@@ -212,9 +219,23 @@ impl Words {
         self.words("nested_bottleneck_block b 1").norm(c, "MISH").conv(1, c, 2).nested(2, depth - 1).norm(2, "RELU").conv(1, 2, c)
     }
 
-    fn heads(&mut self, c: usize) -> &mut Words {
-        self.words("policyhead").conv(1, c, 2).conv(1, c, 3).norm(3, "MISH").matmul(9, 2).norm(2, "MISH").conv(1, 2, 1);
-        self.matmul(9, 1).words("valuehead").conv(1, c, 2).norm(2, "MISH").matmul(6, 4).words("bias 4").numbers(4);
+    /// A convolution or a matrix of two inputs to `n` policies: 0.5 for the first, 9 for the others.
+    fn policies(&mut self, record: &str, c_in: usize, n: usize) -> &mut Words {
+        self.words(record).words(&format!("0.5 {}", "9 ".repeat(n - 1)).repeat(c_in))
+    }
+
+    fn heads(&mut self, c: usize, n_policies: usize, pass: Pass) -> &mut Words {
+        self.words("policyhead").conv(1, c, 2).conv(1, c, 3).norm(3, "MISH").matmul(9, 2).norm(2, "MISH");
+        self.policies(&format!("conv 1 1 2 {n_policies} 1 1"), 2, n_policies);
+        let c_pass = match pass {
+            Pass::Direct => 9,
+            Pass::Hidden => {
+                self.matmul(9, 2).words("bias 2").numbers(2).words("act ACTIVATION_RELU");
+                2
+            }
+        };
+        self.policies(&format!("matmul {c_pass} {n_policies}"), c_pass, n_policies);
+        self.words("valuehead").conv(1, c, 2).norm(2, "MISH").matmul(6, 4).words("bias 4").numbers(4);
         self.words("act ACTIVATION_MISH").matmul(4, 3).words("bias 3").numbers(3);
         self.matmul(4, 6).words("bias 6").numbers(6).conv(1, 2, 1)
     }
@@ -224,7 +245,11 @@ impl Words {
 fn nested_blocks_and_all_activations_are_read() {
     let file = |depth: usize| {
         let mut w = Words::default();
-        w.words("nbt 11 22 19 trunk 1 4 4 1 1 1").conv(5, 22, 4).matmul(19, 4).nested(4, depth).norm(4, "MISH").heads(4);
+        w.words("nbt 11 22 19 trunk 1 4 4 1 1 1").conv(5, 22, 4).matmul(19, 4).nested(4, depth).norm(4, "MISH").heads(
+            4,
+            1,
+            Pass::Direct,
+        );
         w.0
     };
     for depth in 0..=2 {
@@ -241,4 +266,70 @@ fn nested_blocks_and_all_activations_are_read() {
     refused(file(9), "nested deeper than");
     refused(file(1).replacen("SILU", "GELU", 1), "unknown activation 'ACTIVATION_GELU'");
     refused(file(1).replacen("nbt 11", "nbt 10", 1), "expected a number");
+}
+
+/// A net of a later version: `header` between the input's numbers and the trunk, `trunk` after the trunk's sizes.
+fn later(version: u32, header: &str, trunk: &str, n_policies: usize, pass: Pass) -> String {
+    let mut w = Words::default();
+    w.words(&format!("later {version} 22 19 {header} trunk 1 4 4 1 1 1 {trunk}"));
+    w.conv(5, 22, 4).matmul(19, 4).nested(4, 0).norm(4, "MISH").heads(4, n_policies, pass);
+    w.0
+}
+
+const UNITS: &str = "20 20 20 20 40 0.25 30";
+
+#[test]
+fn later_versions_are_read_for_their_first_policy() {
+    let read = |text: String| read("later.txt", text.as_bytes(), Numbers::Text);
+    let plain = read(later(11, "", "", 1, Pass::Direct)).unwrap();
+    for (version, header) in [(12, ""), (13, UNITS), (14, UNITS)] {
+        let net = read(later(version, header, "", 2, Pass::Direct)).unwrap();
+        assert_eq!((net.arch().version, net.params()), (version, plain.params()), "{version}");
+        assert!(net.arch().units.are_usual());
+    }
+    let features = format!("{UNITS} 0 1 0 0 0 0 0 0");
+    let zeros = "0 0 0 0 0 0";
+    for (version, n_policies) in [(15, 2), (16, 4)] {
+        let net = read(later(version, &features, zeros, n_policies, Pass::Hidden)).unwrap();
+        let (matmul, bias) = net.arch().policy.pass_hidden.unwrap();
+        assert_eq!((matmul.c_in, matmul.c_out, bias.c, net.arch().policy.matmul_pass.c_in), (9, 2, 2, 2), "{version}");
+        assert!(net.params().iter().all(|&x| x == 0.5), "{version}: another policy was taken");
+    }
+    let units = read(later(14, "20 10 5 20 40 0.25 150", "", 2, Pass::Direct)).unwrap().arch().units;
+    assert_eq!((units.mean, units.stdev, units.score_error), (10.0, 5.0, 150.0));
+    for (text, why) in [
+        (later(12, "", "", 1, Pass::Direct), "1 policies, version 12 has 2"),
+        (later(14, "20 0 20 20 40 0.25 30", "", 2, Pass::Direct), "units: 0, expected more"),
+        (later(15, &features.replace(" 0 1", " 1 1"), zeros, 2, Pass::Hidden), "metadata encoder 1: a net that is told about"),
+        (later(15, &features, "1 0 0 0 0 0", 2, Pass::Hidden), "kind of norm 1"),
+        (later(15, &features, "0 0 0 3 0 0", 2, Pass::Hidden), "an unknown feature of the trunk 3"),
+        (later(16, &features, zeros, 2, Pass::Hidden), "2 policies, version 16 has 4"),
+        (later(17, &features, zeros, 4, Pass::Hidden), "model version 17, expected 8 to 16"),
+        (later(15, &features, zeros, 2, Pass::Hidden).replace("ordinary_block", "transformer_block"), "kind 'transformer_block'"),
+    ] {
+        let e = read(text).unwrap_err().to_string();
+        assert!(e.contains(why), "{why}: {e}");
+    }
+}
+
+#[test]
+fn a_hidden_layer_stands_before_the_pass() {
+    use crate::compute::PackedRows;
+    use crate::compute::cpu::CpuOps;
+    use crate::compute::packed::PackedRow;
+    use crate::net::{InferNet, RawOutputs};
+    let pass = |text: String| {
+        let net = read("later.txt", text.as_bytes(), Numbers::Text).unwrap();
+        let mut row = PackedRow::new(3);
+        row.set_size(3, 3);
+        let mut out = RawOutputs::default();
+        let rows = PackedRows { len: 3, bytes: row.bytes(), symmetries: &[0] };
+        InferNet::new(CpuOps::new(1).unwrap(), &net, 1, 3).unwrap().run(rows, &mut out).unwrap();
+        out.pass[0]
+    };
+    let direct = pass(later(14, UNITS, "", 2, Pass::Direct));
+    let hidden = pass(later(15, &format!("{UNITS} 0 0 0 0 0 0 0 0"), "0 0 0 0 0 0", 2, Pass::Hidden));
+    // Two hidden numbers, each half the sum that is the direct answer and half a bias.
+    let expected = 2.0 * 0.5 * (direct + 0.5).max(0.0);
+    assert!((hidden - expected).abs() < 1e-3 * expected.abs().max(1.0), "{hidden}, expected {expected} of {direct}");
 }

@@ -8,10 +8,11 @@ use serde_json::{Map, Value as Json, json};
 
 /// Whether the search goes on.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stage<'a> {
+pub(super) enum Stage {
+    /// It goes on.
     During,
-    /// It is over. Who owns each point after each of the moves, `[moves][len * len]`, White's view; empty if nobody asked.
-    Final(&'a [Vec<f32>]),
+    /// It is over.
+    Final,
 }
 
 /// A position that was ended before it had anything to tell.
@@ -19,8 +20,9 @@ pub(super) fn no_results(id: &str, turn: usize) -> Json {
     json!({"id": id, "turnNumber": turn, "isDuringSearch": false, "noResults": true})
 }
 
-/// What was found so far.
-pub(super) fn results(query: &Query, turn: usize, game: &Game, report: &Report, stage: Stage<'_>) -> Json {
+/// What was found so far. `owners`: who owns each point after each of the moves, `[moves][len * len]`, White's view; empty if
+/// nobody asked.
+pub(super) fn results(query: &Query, turn: usize, game: &Game, report: &Report, stage: Stage, owners: &[Vec<f32>]) -> Json {
     let sign = match query.side {
         Side::Black => -1.0,
         Side::ToMove if report.to_move == Color::Black => -1.0,
@@ -29,10 +31,8 @@ pub(super) fn results(query: &Query, turn: usize, game: &Game, report: &Report, 
     let mut moves: Vec<Json> =
         report.moves.iter().enumerate().map(|(order, m)| move_info(query, game, report, m, order, sign)).collect();
     let (size, len) = (game.size(), game.size().len_max());
-    if let Stage::Final(owners) = stage {
-        for (info, owner) in moves.iter_mut().zip(owners) {
-            info["ownership"] = size.points().map(|p| number(sign * owner[p.index(len)])).collect();
-        }
+    for (info, owner) in moves.iter_mut().zip(owners) {
+        info["ownership"] = size.points().map(|p| number(sign * owner[p.index(len)])).collect();
     }
     let mut answer = Map::new();
     answer.insert("id".to_string(), query.id.clone().into());
@@ -58,7 +58,7 @@ fn move_info(query: &Query, game: &Game, report: &Report, m: &MoveReport, order:
     // A bound from below for the player to move is one from above for the other.
     let is_players = (sign > 0.0) == (report.to_move == Color::White);
     let (lcb, utility_lcb) = if is_players { (m.win_lcb, m.utility_lcb) } else { (1.0 - m.win_lcb, -m.utility_lcb) };
-    let pv: Vec<String> = m.pv.iter().map(|(mv, _)| mv.gtp(game.size())).collect();
+    let pv: Vec<String> = m.pv.iter().take(query.pv_moves_max).map(|(mv, _)| mv.gtp(game.size())).collect();
     let mut info = json!({
         "move": m.mv.gtp(game.size()),
         "order": order,
@@ -79,7 +79,7 @@ fn move_info(query: &Query, game: &Game, report: &Report, m: &MoveReport, order:
         "pv": pv,
     });
     if query.includes_pv_visits {
-        let visits: Vec<u32> = m.pv.iter().map(|(_, n)| *n).collect();
+        let visits: Vec<u32> = m.pv.iter().take(query.pv_moves_max).map(|(_, n)| *n).collect();
         info["pvVisits"] = visits.clone().into();
         info["pvEdgeVisits"] = visits.into();
     }

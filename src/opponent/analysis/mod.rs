@@ -9,13 +9,12 @@ mod query;
 
 use super::gtp::{Input, Line};
 use super::mind::Mind;
+use super::owners::Owners;
 use super::session::Side;
 use crate::base::signal::Stop;
-use crate::base::symmetry::Symmetry;
 use crate::base::{Error, Result};
-use crate::go::{Color, Game};
 use crate::infer::Evaluator;
-use crate::search::{MoveReport, Report, SearchConfig};
+use crate::search::{Report, SearchConfig};
 use query::{Query, Request, Trouble};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -64,6 +63,8 @@ struct Engine<'a> {
     out: Mutex<&'a mut (dyn Write + Send)>,
     config: AnalysisConfig,
     about: String,
+    version: u32,
+    batch_max: usize,
 }
 
 /// Answers queries until the input ends and all of them are done, with one worker for each evaluator.
@@ -77,7 +78,9 @@ pub fn serve(
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
     let about = evaluators.first().map_or(String::new(), |evaluator| evaluator.describe());
-    let engine = Engine { queue: Mutex::default(), changed: Condvar::new(), out: Mutex::new(out), config, about };
+    let (version, batch_max) = evaluators.first().map_or((0, 0), |evaluator| (evaluator.version(), evaluator.batch_max()));
+    let (queue, out) = (Mutex::default(), Mutex::new(out));
+    let engine = Engine { queue, changed: Condvar::new(), out, config, about, version, batch_max };
     std::thread::scope(|scope| {
         let workers: Vec<_> = evaluators.into_iter().map(|evaluator| scope.spawn(|| engine.work(evaluator))).collect();
         let read = engine.read(input);
@@ -145,7 +148,7 @@ impl Engine<'_> {
                 self.say(&echo)
             }
             Request::Models(mut echo) => {
-                echo["models"] = json!([{"name": self.about, "internalName": self.about, "maxBatchSize": self.config.search.batch_size, "usesHumanSLProfile": false, "usingFP16": "false", "version": 8}]);
+                echo["models"] = json!([{"name": self.about, "internalName": self.about, "maxBatchSize": self.batch_max, "usesHumanSLProfile": false, "usingFP16": "false", "version": self.version}]);
                 self.say(&echo)
             }
             Request::ClearCache(echo) => {
@@ -242,6 +245,11 @@ impl Engine<'_> {
         let game = query.game(job.turn);
         mind.set_params(query.params.clone());
         let limits = query.limits(Instant::now());
+        let mut owners = query.includes_moves_ownership.then(|| Owners::new(mind.second_judge(), game.clone()));
+        let mut owners_after = |report: &Report| match &mut owners {
+            Some(owners) => owners.after(report, usize::MAX),
+            None => Ok(Vec::new()),
+        };
         let mut told = Ok(());
         let mut last = Instant::now();
         let watch = |report: &dyn Fn() -> Option<Report>| {
@@ -249,7 +257,9 @@ impl Engine<'_> {
                 && let Some(report) = report().filter(|report| !report.moves.is_empty())
             {
                 last = Instant::now();
-                told = self.say(&answer::results(query, job.turn, &game, &report, answer::Stage::During));
+                told = owners_after(&report).and_then(|owners| {
+                    self.say(&answer::results(query, job.turn, &game, &report, answer::Stage::During, &owners))
+                });
             }
             if told.is_err() || job.stop.load(Relaxed) || self.config.stop.requested() {
                 ControlFlow::Break(())
@@ -261,27 +271,12 @@ impl Engine<'_> {
         told?;
         match mind.report().filter(|report| !report.moves.is_empty() || !job.stop.load(Relaxed)) {
             Some(report) => {
-                let owners = match query.includes_moves_ownership {
-                    true => owners_after(mind, &game, &report)?,
-                    false => Vec::new(),
-                };
-                self.say(&answer::results(query, job.turn, &game, &report, answer::Stage::Final(&owners)))
+                let owners = owners_after(&report)?;
+                self.say(&answer::results(query, job.turn, &game, &report, answer::Stage::Final, &owners))
             }
             None => self.say(&answer::no_results(&query.id, job.turn)),
         }
     }
-}
-
-/// Who owns each point after each move of `report`, as the net says it of the position there, White's view.
-fn owners_after(mind: &mut Mind, game: &Game, report: &Report) -> Result<Vec<Vec<f32>>> {
-    let owner = |m: &MoveReport| {
-        let mut after = game.clone();
-        after.play_tolerant(report.to_move, m.mv).expect("searched, so it can be played");
-        let (output, _) = mind.raw(&after, Symmetry::IDENTITY)?;
-        let sign = if after.to_move() == Color::White { 1.0 } else { -1.0 };
-        Ok(output.ownership.iter().map(|o| sign * o).collect())
-    };
-    report.moves.iter().map(owner).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::AnalysisConfig;
 use crate::go::{Color, Game, Move, Point, Rules, Size};
 use crate::opponent::session::Side;
-use crate::search::{Limits, Params};
+use crate::search::{Doubling, Limits, Params};
 use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,8 @@ use std::time::{Duration, Instant};
 const TURNS_MAX: usize = 10_000;
 /// Longest time of a search that is believed, in seconds.
 const SECONDS_MAX: f64 = 1e6;
-/// Fields that are understood but change nothing here: they ask for numbers that this search does not have, or for what it
-/// does anyway.
-const IGNORED: [&str; 8] = [
-    "includeOwnershipStdev",
-    "includeMovesOwnershipStdev",
-    "includeNoResultValue",
-    "analysisPVLen",
-    "rootPolicyTemperature",
-    "rootFpuReductionMax",
-    "whiteHandicapBonus",
-    "strategy",
-];
+/// Fields that ask for numbers which this search does not have.
+const MISSING: [&str; 3] = ["includeOwnershipStdev", "includeMovesOwnershipStdev", "includeNoResultValue"];
 
 /// What is wrong with a line, and in which field.
 #[derive(Debug)]
@@ -54,6 +44,7 @@ pub(super) struct Query {
     /// Numbers of moves, and the priority of each.
     pub(super) turns: Vec<(usize, i64)>,
     visits: u32,
+    playouts: u32,
     seconds: Option<f64>,
     pub(super) report_every: Option<Duration>,
     pub(super) side: Side,
@@ -62,6 +53,8 @@ pub(super) struct Query {
     pub(super) includes_moves_ownership: bool,
     pub(super) includes_policy: bool,
     pub(super) includes_pv_visits: bool,
+    /// Moves of a variation that are told.
+    pub(super) pv_moves_max: usize,
     /// Moves of a player that are not tried first, or the only ones that are.
     avoided: Vec<(Color, Vec<Move>)>,
     allowed: Vec<(Color, Vec<Move>)>,
@@ -79,7 +72,7 @@ impl Query {
 
     pub(super) fn limits(&self, begun: Instant) -> Limits {
         let deadline = self.seconds.map(|s| begun + Duration::from_secs_f64(s));
-        Limits { visits: self.visits, deadline, ..Limits::NONE }
+        Limits { visits: self.visits, playouts: self.playouts, deadline }
     }
 
     /// The moves that `color` may not begin with.
@@ -179,9 +172,20 @@ fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Resu
     for (i, &(color, mv)) in moves.iter().enumerate() {
         game.play_tolerant(color, mv).map_err(|_| Trouble::new(format!("Illegal move {i}: {}", mv.gtp(size)), Some("moves")))?;
     }
-    let (side, params, seconds, mut warnings) = settings(object, config)?;
+    let Settings { side, mut params, playouts, seconds, mut warnings } = settings(object, config)?;
+    if let Some(temperature) = number(object, "rootPolicyTemperature", 0.01..=100.0)? {
+        params.root_temperature = temperature as f32;
+    }
+    if let Some(reduction) = number(object, "rootFpuReductionMax", 0.0..=2.0)? {
+        params.fpu_reduction_root = reduction as f32;
+    }
+    for field in MISSING {
+        if flag(object, field)? {
+            warnings.push(Trouble::new("Not available", Some(field)));
+        }
+    }
     let report_every = number(object, "reportDuringSearchEvery", 0.001..=SECONDS_MAX)?;
-    let known = |field: &str| FIELDS.contains(&field) || IGNORED.contains(&field);
+    let known = |field: &str| FIELDS.contains(&field) || MISSING.contains(&field);
     let unknown = object.keys().filter(|field| !known(field));
     warnings.extend(unknown.map(|field| Trouble::new("Unexpected or unused field, do you have a typo?", Some(field))));
     let query = Query {
@@ -190,6 +194,7 @@ fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Resu
         start,
         moves,
         visits: whole(object, "maxVisits", 1)?.map_or(config.search.visits, |n| n.min(i64::from(u32::MAX)) as u32),
+        playouts,
         seconds,
         report_every: report_every.map(Duration::from_secs_f64),
         side,
@@ -198,6 +203,7 @@ fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Resu
         includes_moves_ownership: flag(object, "includeMovesOwnership")?,
         includes_policy: flag(object, "includePolicy")?,
         includes_pv_visits: flag(object, "includePVVisits")?,
+        pv_moves_max: whole(object, "analysisPVLen", 1)?.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)),
         avoided: barred(object, "avoidMoves", size)?,
         allowed: barred(object, "allowMoves", size)?,
     };
@@ -205,7 +211,7 @@ fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Resu
 }
 
 /// Fields that are acted on.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 24] = [
     "id",
     "moves",
     "rules",
@@ -226,6 +232,10 @@ const FIELDS: [&str; 20] = [
     "avoidMoves",
     "allowMoves",
     "overrideSettings",
+    "analysisPVLen",
+    "rootPolicyTemperature",
+    "rootFpuReductionMax",
+    "whiteHandicapBonus",
 ];
 
 fn size(object: &Map<String, Value>) -> Result<Size, Trouble> {
@@ -241,11 +251,16 @@ fn rules(object: &Map<String, Value>) -> Result<Rules, Trouble> {
     let bad = |text: &Value| {
         Trouble::new(format!("Could not parse rules: {}", text.as_str().map_or(text.to_string(), str::to_string)), Some("rules"))
     };
-    match object.get("rules") {
+    let mut rules = match object.get("rules") {
         Some(text @ Value::String(name)) => Rules::parse(name).map_err(|_| bad(text)),
         Some(text @ Value::Object(object)) => Rules::from_json(object).map_err(|_| bad(text)),
         _ => Err(Trouble::new("Must specify rules", Some("rules"))),
+    }?;
+    if let Some(bonus) = object.get("whiteHandicapBonus") {
+        let wrong = |_| Trouble::new("Must be \"0\", \"N\" or \"N-1\"", Some("whiteHandicapBonus"));
+        rules.set("whiteHandicapBonus", bonus).map_err(wrong)?;
     }
+    Ok(rules)
 }
 
 fn komi(object: &Map<String, Value>, rules: &Rules) -> Result<f32, Trouble> {
@@ -343,12 +358,21 @@ fn barred(object: &Map<String, Value>, field: &'static str, size: Size) -> Resul
     list.as_array().ok_or_else(bad)?.iter().map(entry).collect()
 }
 
-type Settings = (Side, Params, Option<f64>, Vec<Trouble>);
+/// What `overrideSettings` changes.
+struct Settings {
+    side: Side,
+    params: Params,
+    playouts: u32,
+    seconds: Option<f64>,
+    warnings: Vec<Trouble>,
+}
 
 /// `overrideSettings`; what is not known is a warning.
 fn settings(object: &Map<String, Value>, config: &AnalysisConfig) -> Result<Settings, Trouble> {
     const FIELD: &str = "overrideSettings";
-    let (mut side, mut params, mut seconds, mut warnings) = (config.side, Params::default(), None, Vec::new());
+    let (mut side, mut playouts, mut seconds, mut warnings) = (config.side, u32::MAX, None, Vec::new());
+    let mut params = Params { wide_root_noise: Params::ANALYSIS_WIDE_ROOT_NOISE, ..Params::default() };
+    let (mut advantage, mut player) = (0.0, None);
     let none = Map::new();
     let settings = match object.get(FIELD) {
         None => &none,
@@ -372,10 +396,20 @@ fn settings(object: &Map<String, Value>, config: &AnalysisConfig) -> Result<Sett
             "fpuReductionMax" => params.fpu_reduction = number(0.0, 2.0)? as f32,
             "rootFpuReductionMax" => params.fpu_reduction_root = number(0.0, 2.0)? as f32,
             "rootPolicyTemperature" => params.root_temperature = number(0.01, 100.0)? as f32,
-            // The search goes on as it does without.
-            "wideRootNoise" | "analysisWideRootNoise" | "ignorePreRootHistory" | "numSearchThreads" | "maxPlayouts" => {}
+            "wideRootNoise" | "analysisWideRootNoise" => params.wide_root_noise = number(0.0, 5.0)? as f32,
+            "playoutDoublingAdvantage" => advantage = number(-3.0, 3.0)? as f32,
+            "playoutDoublingAdvantagePla" => {
+                let name = value.as_str().ok_or_else(bad)?;
+                player = if name.is_empty() { None } else { Some(Color::parse(name).ok_or_else(bad)?) };
+            }
+            "maxPlayouts" => playouts = number(1.0, 1e18)?.min(f64::from(u32::MAX)) as u32,
+            // A position is searched by one thread; the others search other positions.
+            "numSearchThreads" => {}
+            // The moves before the root are always seen.
+            "ignorePreRootHistory" if value == &Value::Bool(false) => {}
             _ => warnings.push(Trouble::new(format!("Unknown config params: {key}"), Some(FIELD))),
         }
     }
-    Ok((side, params, seconds, warnings))
+    params.doubling = (advantage != 0.0).then_some(Doubling { advantage, player });
+    Ok(Settings { side, params, playouts, seconds, warnings })
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::rng::{below, mix, rng};
 use crate::base::signal::Stop;
 use crate::infer::scripted::Scripted;
-use crate::infer::{Batcher, Evaluation};
+use crate::infer::{self, Batcher, Evaluation};
 use crate::opponent::gtp::Lines;
 use rand::Rng as _;
 
@@ -19,6 +19,24 @@ impl<I: Iterator<Item = std::io::Result<Line>>> Input for All<I> {
     }
 }
 
+/// A script that says it is a net of version 11.
+struct Eleventh<E>(E);
+
+impl<E: Evaluator> Evaluator for Eleventh<E> {
+    fn evaluate(&mut self, rows: &[infer::Request<'_>], out: &mut [Evaluation]) -> Result<()> {
+        self.0.evaluate(rows, out)
+    }
+    fn batch_max(&self) -> usize {
+        self.0.batch_max()
+    }
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+    fn version(&self) -> u32 {
+        11
+    }
+}
+
 fn ask(n_workers: usize, lines: &str) -> Vec<Value> {
     let net = Scripted::new(8, |request| {
         let mut bits = request.row.iter().fold(1, |h, &b| mix(h ^ u64::from(b)));
@@ -30,7 +48,7 @@ fn ask(n_workers: usize, lines: &str) -> Vec<Value> {
         answer.value = [1.0, 0.0, -9.0];
         answer
     });
-    let batcher = Batcher::new(Box::new(net), Duration::from_millis(1));
+    let batcher = Batcher::new(Box::new(Eleventh(net)), Duration::from_millis(1));
     let clients = (0..n_workers).map(|_| Box::new(batcher.client()) as Box<dyn Evaluator>).collect();
     let search = SearchConfig { tree_mb: 4, cache_mb: 1, visits: 20, batch_size: 2 };
     let mut out = Vec::new();
@@ -94,9 +112,41 @@ not json
         assert_eq!(of(&answers, "8")[0]["field"], "komi");
         assert_eq!(of(&answers, "9")[0]["rootInfo"]["visits"], 3);
         assert!(of(&answers, "v")[0]["version"].is_string() && of(&answers, "m")[0]["models"][0]["name"].is_string());
+        assert_eq!(of(&answers, "m")[0]["models"][0]["version"], 11);
         assert_eq!(*of(&answers, "t")[0], json!({"action": "terminate", "id": "t", "terminateId": "zzz"}));
         assert!(answers.iter().any(|a| a["id"].is_null() && a["error"].as_str().unwrap().contains("could not parse input line")));
     }
+}
+
+#[test]
+fn what_is_asked_for_is_done_or_refused() {
+    const POSITION: &str = r#""rules":"chinese","komi":7.5,"boardXSize":5,"boardYSize":5,"moves":[["B","C3"]]"#;
+    let lines = [
+        r#""id":"owners","maxVisits":20000,"includeMovesOwnership":true,"reportDuringSearchEvery":0.02"#,
+        r#""id":"pv","maxVisits":200,"analysisPVLen":2,"includePVVisits":true"#,
+        r#""id":"playouts","overrideSettings":{"maxPlayouts":7,"wideRootNoise":0.5,"playoutDoublingAdvantage":1,"playoutDoublingAdvantagePla":"BLACK"}"#,
+        r#""id":"missing","maxVisits":3,"includeOwnershipStdev":true,"overrideSettings":{"antiMirror":true}"#,
+        r#""id":"bonus","maxVisits":3,"whiteHandicapBonus":"N-1""#,
+        r#""id":"bad","maxVisits":3,"whiteHandicapBonus":"M""#,
+        r#""id":"worse","overrideSettings":{"playoutDoublingAdvantagePla":"GREEN"}"#,
+    ];
+    let lines: String = lines.iter().map(|line| format!("{{{line},{POSITION}}}\n")).collect();
+    let answers = ask(2, &lines);
+    assert!(of(&answers, "owners").iter().any(|a| a["isDuringSearch"] == true), "no interim report");
+    for answer in of(&answers, "owners") {
+        let infos = answer["moveInfos"].as_array().unwrap();
+        assert!(!infos.is_empty() && infos.iter().all(|m| m["ownership"].as_array().is_some_and(|o| o.len() == 25)));
+    }
+    let pv = &of(&answers, "pv")[0]["moveInfos"][0];
+    assert_eq!((pv["pv"].as_array().unwrap().len(), pv["pvVisits"].as_array().unwrap().len()), (2, 2));
+    assert_eq!(of(&answers, "playouts")[0]["rootInfo"]["visits"], 8);
+    let missing: Vec<&Value> = of(&answers, "missing").iter().filter_map(|a| a.get("warning")).collect();
+    assert_eq!(missing, ["Unknown config params: antiMirror", "Not available"]);
+    assert!(of(&answers, "bonus")[0].get("rootInfo").is_some());
+    assert_eq!(
+        (&of(&answers, "bad")[0]["field"], &of(&answers, "worse")[0]["field"]),
+        (&json!("whiteHandicapBonus"), &json!("overrideSettings"))
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{Input, framed};
 use crate::base::{Error, Result};
 use crate::go::{Color, Move, Size};
 use crate::opponent::session::{Answer, Session, Side, Then};
-use crate::search::{MoveReport, PV_MOVES_MAX, Report, Value};
+use crate::search::{MoveReport, Report, Value};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -63,12 +63,15 @@ fn find(name: &str) -> Option<(Dialect, Until)> {
 struct Ask {
     color: Color,
     interval: Option<Duration>,
+    moves_min: usize,
     moves_max: usize,
     barred: Vec<Move>,
     dialect: Dialect,
     root_info: bool,
     ownership: bool,
+    moves_ownership: bool,
     pv_visits: bool,
+    pv_edge_visits: bool,
 }
 
 /// Runs the command `name`, if it is one of these: true. Its whole answer is written to `out`.
@@ -97,12 +100,25 @@ pub(super) fn run(
     let mut told = Ok(());
     let mut last = Instant::now();
     let mut n_told = 0;
+    let mut owners = ask.moves_ownership.then(|| session.owners(ask.color));
+    let mut describe = |report: Option<Report>| -> Result<Option<String>> {
+        let Some(mut report) = report else { return Ok(None) };
+        report.fill_up(ask.moves_min);
+        let owners = match &mut owners {
+            Some(owners) => owners.after(&report, ask.moves_max)?,
+            None => Vec::new(),
+        };
+        Ok(line(&report, &owners, &ask, side, size))
+    };
     let mut watch = |report: &dyn Fn() -> Option<Report>| {
         let is_waiting = !matches!(until, Until::Move(_)) && input.is_waiting();
         let is_due = ask.interval.is_some_and(|interval| last.elapsed() >= interval || (is_waiting && n_told == 0));
-        if is_due && let Some(line) = report().and_then(|report| line(&report, &ask, side, size)) {
-            (last, n_told) = (Instant::now(), n_told + 1);
-            told = write(out, &line);
+        if is_due {
+            told = describe(report()).and_then(|line| {
+                let Some(line) = line else { return Ok(()) };
+                (last, n_told) = (Instant::now(), n_told + 1);
+                write(out, &line)
+            });
         }
         stop_if(is_waiting || told.is_err())
     };
@@ -122,7 +138,7 @@ pub(super) fn run(
     told?;
     if n_told == 0
         && ask.interval.is_some()
-        && let Some(line) = session.report().and_then(|report| line(&report, &ask, side, size))
+        && let Some(line) = describe(session.report())?
     {
         write(out, &line)?;
     }
@@ -142,12 +158,15 @@ fn parse(session: &Session, dialect: Dialect, args: &[&str]) -> std::result::Res
     let mut ask = Ask {
         color: game.to_move(),
         interval: None,
+        moves_min: 0,
         moves_max: usize::MAX,
         barred: Vec::new(),
         dialect,
         root_info: false,
         ownership: false,
+        moves_ownership: false,
         pv_visits: false,
+        pv_edge_visits: false,
     };
     let mut args = args.iter().copied().peekable();
     if let Some(color) = args.peek().and_then(|arg| Color::parse(arg)) {
@@ -165,7 +184,7 @@ fn parse(session: &Session, dialect: Dialect, args: &[&str]) -> std::result::Res
                 let value = value()?;
                 ask.interval = Some(hundredths(value.parse().map_err(|_| bad(key, value))?)?);
             }
-            "minmoves" => drop(number(key, value()?)?),
+            "minmoves" => ask.moves_min = number(key, value()?)?,
             "maxmoves" => ask.moves_max = number(key, value()?)?,
             "avoid" | "allow" => {
                 let (color, vertices, depth) = (parse_color(value()?)?, value()?, value()?);
@@ -177,10 +196,13 @@ fn parse(session: &Session, dialect: Dialect, args: &[&str]) -> std::result::Res
             "rootInfo" if dialect == Dialect::Kata => ask.root_info = flag(key, value()?)?,
             "ownership" if dialect == Dialect::Kata => ask.ownership = flag(key, value()?)?,
             "pvVisits" if dialect == Dialect::Kata => ask.pv_visits = flag(key, value()?)?,
-            "ownershipStdev" | "movesOwnership" | "movesOwnershipStdev" | "pvEdgeVisits" | "noResultValue"
-                if dialect == Dialect::Kata =>
-            {
-                flag(key, value()?)?;
+            "movesOwnership" if dialect == Dialect::Kata => ask.moves_ownership = flag(key, value()?)?,
+            "pvEdgeVisits" if dialect == Dialect::Kata => ask.pv_edge_visits = flag(key, value()?)?,
+            // Numbers that this search does not have.
+            "ownershipStdev" | "movesOwnershipStdev" | "noResultValue" if dialect == Dialect::Kata => {
+                if flag(key, value()?)? {
+                    return Err(format!("Not available: '{key}'"));
+                }
             }
             _ => return Err(format!("Could not parse analyze arguments or arguments out of range: '{key}'")),
         }
@@ -219,7 +241,7 @@ fn bar(barred: &mut Vec<Move>, key: &str, vertices: &str, size: Size) -> std::re
 }
 
 /// One report, a line; none while no move was tried.
-fn line(report: &Report, ask: &Ask, side: Side, size: Size) -> Option<String> {
+fn line(report: &Report, owners: &[Vec<f32>], ask: &Ask, side: Side, size: Size) -> Option<String> {
     let sign = match side {
         Side::ToMove if report.to_move == Color::Black => -1.0,
         Side::Black => -1.0,
@@ -228,7 +250,12 @@ fn line(report: &Report, ask: &Ask, side: Side, size: Size) -> Option<String> {
     let mut text = String::new();
     for (order, m) in report.moves.iter().take(ask.moves_max).enumerate() {
         match ask.dialect {
-            Dialect::Kata => kata_info(&mut text, m, order, sign, report.to_move, ask, size),
+            Dialect::Kata => {
+                kata_info(&mut text, m, order, sign, report.to_move, ask, size);
+                if let Some(owner) = owners.get(order) {
+                    text += &format!("movesOwnership {} ", owned(owner, sign, size));
+                }
+            }
             Dialect::Leela => leela_info(&mut text, m, order, sign, report.to_move, size),
         }
     }
@@ -252,12 +279,7 @@ fn line(report: &Report, ask: &Ask, side: Side, size: Size) -> Option<String> {
         .expect("a string takes everything");
     }
     if ask.ownership {
-        text += "ownership ";
-        let len = size.len_max();
-        for p in size.points() {
-            text += &general(sign * report.ownership.get(p.index(len)).copied().unwrap_or(0.0));
-            text.push(' ');
-        }
+        text += &format!("ownership {}", owned(&report.ownership, sign, size));
     }
     Some(format!("{}\n", text.trim_end()))
 }
@@ -284,10 +306,24 @@ fn kata_info(text: &mut String, m: &MoveReport, order: usize, sign: f32, to_move
         variation(m, size),
     )
     .expect("a string takes everything");
+    let visits = |of: &str| {
+        let visits: Vec<String> = m.pv.iter().map(|(_, n)| n.to_string()).collect();
+        format!("{of} {} ", visits.join(" "))
+    };
     if ask.pv_visits {
-        let visits: Vec<String> = m.pv.iter().take(PV_MOVES_MAX).map(|(_, n)| n.to_string()).collect();
-        write!(text, "pvVisits {} ", visits.join(" ")).expect("a string takes everything");
+        *text += &visits("pvVisits");
     }
+    // A position that is reached by one way only has the visits of its last move.
+    if ask.pv_edge_visits {
+        *text += &visits("pvEdgeVisits");
+    }
+}
+
+/// Who owns the points of `[len * len]`, rows from the top.
+fn owned(owner: &[f32], sign: f32, size: Size) -> String {
+    let own = |i: usize| general(sign * owner.get(i).copied().unwrap_or(0.0));
+    let numbers: Vec<String> = size.points().map(|p| own(p.index(size.len_max()))).collect();
+    numbers.join(" ")
 }
 
 fn leela_info(text: &mut String, m: &MoveReport, order: usize, sign: f32, to_move: Color, size: Size) {

@@ -1,18 +1,24 @@
 //! The commands and what they say.
 
-use super::{Reply, analyze, gogui, params, raw, times};
+use super::{Input, Reply, analyze, gogui, params, raw, times};
 use crate::base::fs::{WholeFile, read_limited};
 use crate::base::{Error, Result};
 use crate::go::handicap;
 use crate::go::{Color, Move, Point, PointSet, Rules, Size};
 use crate::opponent::matchup::{Header, to_sgf};
-use crate::opponent::session::Session;
+use crate::opponent::session::{Session, Then};
 use crate::opponent::show::{board_text, score_text};
+use crate::search::Report;
 use crate::sgf;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 /// Largest file read by `loadsgf`, in bytes: a game with every variation of a study has less.
 const SGF_BYTES_MAX: u64 = 16 << 20;
+
+/// How long an interrupt may go unnoticed: shorter than a person notices.
+const INTERRUPT_TICK: Duration = Duration::from_millis(20);
 
 type Command = fn(&mut Session, &[&str]) -> Result<Reply>;
 
@@ -47,7 +53,7 @@ const COMMANDS: [(&str, Command); 53] = [
     ("set_free_handicap", |session, args| Ok(set_free_handicap(session, args))),
     ("time_settings", |session, args| Ok(times::settings(session, args))),
     ("time_left", |session, args| Ok(times::left(session, args))),
-    ("final_score", |session, _| say(score_text(session.score()?.0))),
+    ("final_score", |session, _| say(score_text(session.score_expected()?))),
     ("final_status_list", final_status_list),
     ("loadsgf", |session, args| Ok(load_sgf(session, args))),
     ("stop", |_, _| say("")),
@@ -142,15 +148,34 @@ fn play(session: &mut Session, args: &[&str]) -> Reply {
 }
 
 fn genmove(session: &mut Session, args: &[&str]) -> Result<Reply> {
-    let color = match args {
-        [color] => match parse_color(color) {
-            Ok(color) => color,
-            Err(text) => return fail(text),
-        },
-        _ => return fail(format!("Expected one argument for genmove but got '{}'", args.join(" "))),
+    match genmove_color(args) {
+        Ok(color) => say(session.genmove(color)?.gtp(session.game().size())),
+        Err(text) => fail(text),
+    }
+}
+
+fn genmove_color(args: &[&str]) -> std::result::Result<Color, String> {
+    match args {
+        [color] => parse_color(color),
+        _ => Err(format!("Expected one argument for genmove but got '{}'", args.join(" "))),
+    }
+}
+
+/// [`genmove`] that GoGui's interrupt makes answer at once, with what was found by then.
+pub(super) fn genmove_interruptible(session: &mut Session, args: &[&str], input: &mut dyn Input) -> Result<Reply> {
+    let color = match genmove_color(args) {
+        Ok(color) => color,
+        Err(text) => return fail(text),
     };
-    let size = session.game().size();
-    say(session.genmove(color)?.gtp(size))
+    let mut watch = |_: &dyn Fn() -> Option<Report>| match input.is_interrupted() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let answer = match session.genmove_watched(color, Then::Play, INTERRUPT_TICK, &mut watch)? {
+        Some(answer) => answer,
+        None => session.genmove_now(color)?,
+    };
+    say(answer.gtp(session.game().size()))
 }
 
 fn set_rules(session: &mut Session, args: &[&str]) -> Reply {
@@ -329,7 +354,15 @@ fn play_sequence(session: &mut Session, args: &[&str]) -> Reply {
     if !args.len().is_multiple_of(2) {
         return Err("Expected pairs of a colour and a vertex".to_string());
     }
-    args.chunks(2).try_for_each(|pair| play(session, pair).map(drop))?;
+    // All of it or nothing, as GoGui expects.
+    for (n, pair) in args.chunks(2).enumerate() {
+        if let Err(why) = play(session, pair) {
+            (0..n).for_each(|_| {
+                session.undo();
+            });
+            return Err(why);
+        }
+    }
     Ok(String::new())
 }
 

@@ -53,6 +53,14 @@ pub trait Input {
     fn next_line(&mut self) -> Option<io::Result<Line>>;
     /// Whether a line, or the end, is there without waiting for it.
     fn is_waiting(&mut self) -> bool;
+    /// Whether an interrupt can come while a command is under way.
+    fn may_interrupt(&self) -> bool {
+        false
+    }
+    /// Whether the line that waits is GoGui's interrupt of the command under way.
+    fn is_interrupted(&mut self) -> bool {
+        false
+    }
 }
 
 /// Lines that are all there.
@@ -68,6 +76,8 @@ impl<I: Iterator<Item = io::Result<Line>>> Input for AtOnce<I> {
     }
 }
 
+/// The comment by which GoGui interrupts.
+const INTERRUPT: &str = "# interrupt";
 /// Lines read ahead of the one being answered; a controller that sends more waits.
 const LINES_AHEAD_MAX: usize = 64;
 /// How long a stop may go unnoticed while no command comes: shorter than a person notices.
@@ -123,6 +133,20 @@ impl Input for Ahead {
             Err(TryRecvError::Disconnected) => true,
             Err(TryRecvError::Empty) => false,
         }
+    }
+
+    fn may_interrupt(&self) -> bool {
+        true
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        if self.stop.requested() {
+            return true;
+        }
+        if !self.is_waiting() {
+            return false;
+        }
+        matches!(&self.held, Some(Ok(Line::Text(text))) if text.split_whitespace().eq(INTERRUPT.split_whitespace()))
     }
 }
 

@@ -70,7 +70,7 @@ fn ponder(session: &mut Session, input: &mut dyn Input) -> Result<()> {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };
-    session.analyze(session.game().to_move(), &[], PONDER_TICK, &mut watch)
+    session.think_ahead(PONDER_TICK, &mut watch)
 }
 
 /// Writes the whole answer to one line; nothing if the line holds no command.
@@ -97,6 +97,9 @@ fn answer(session: &mut Session, line: &Line, input: &mut dyn Input, out: &mut d
         _ => Next::Continue,
     };
     match commands::find(name) {
+        Some(_) if matches!(name, "genmove" | "kgs-genmove_cleanup") && input.may_interrupt() && session.searches() => {
+            write(out, framed(id, commands::genmove_interruptible(session, &args, input)?))?;
+        }
         Some(run) => write(out, framed(id, run(session, &args)?))?,
         None if analyze::run(session, (id, name, &args), input, out)? => {}
         None => write(out, framed(id, Err("unknown command".to_string())))?,
@@ -117,5 +120,7 @@ fn framed(id: &str, reply: Reply) -> String {
     }
 }
 
+#[cfg(test)]
+mod live_tests;
 #[cfg(test)]
 mod tests;

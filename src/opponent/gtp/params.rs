@@ -3,10 +3,11 @@
 use super::Reply;
 use super::analyze::general;
 use crate::opponent::session::{Ponder, Session, Side};
+use crate::search::Doubling;
 use serde_json::{Map, Value, json};
 
 /// The parameters that are known.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "analysisWideRootNoise",
     "cpuctExploration",
     "fpuReductionMax",
@@ -18,6 +19,7 @@ const NAMES: [&str; 11] = [
     "ponderingEnabled",
     "reportAnalysisWinratesAs",
     "rootFpuReductionMax",
+    "wideRootNoise",
 ];
 
 /// What stands for no limit, as KataGo has it.
@@ -35,8 +37,9 @@ fn value(session: &Session, name: &str) -> Option<String> {
         "maxPlayouts" => limit(effort.playouts),
         "maxTime" => effort.seconds.map_or("1e+20".to_string(), |s| general(s as f32)),
         "numSearchThreads" => "1".to_string(),
-        // Neither is in use.
-        "playoutDoublingAdvantage" | "analysisWideRootNoise" => "0".to_string(),
+        "playoutDoublingAdvantage" => general(params.doubling.map_or(0.0, |d| d.advantage)),
+        "analysisWideRootNoise" => general(session.wide_root_noise),
+        "wideRootNoise" => general(params.wide_root_noise),
         "ponderingEnabled" => (session.ponder == Ponder::Yes).to_string(),
         "reportAnalysisWinratesAs" => match session.side {
             Side::ToMove => "SIDETOMOVE".to_string(),
@@ -93,10 +96,14 @@ pub(super) fn set(session: &mut Session, args: &[&str]) -> Reply {
         "cpuctExploration" => params.cpuct = number(0.0, 10.0)?,
         "fpuReductionMax" => params.fpu_reduction = number(0.0, 2.0)?,
         "rootFpuReductionMax" => params.fpu_reduction_root = number(0.0, 2.0)?,
-        // Accepted as far as they ask for what is done anyway: programs send them without looking.
+        // One thread searches; the backend has those of the profile. Programs send this without looking.
         "numSearchThreads" => drop(count()?),
-        "playoutDoublingAdvantage" => drop(number(-3.0, 3.0)?),
-        "analysisWideRootNoise" => drop(number(0.0, 5.0)?),
+        "playoutDoublingAdvantage" => {
+            let advantage = number(-3.0, 3.0)?;
+            params.doubling = (advantage != 0.0).then_some(Doubling { advantage, player: None });
+        }
+        "analysisWideRootNoise" => session.wide_root_noise = number(0.0, 5.0)?,
+        "wideRootNoise" => params.wide_root_noise = number(0.0, 5.0)?,
         _ => return Err("Invalid parameter".to_string()),
     }
     session.set_params(params);
@@ -121,6 +128,6 @@ pub(super) fn gogui(session: &mut Session, args: &[&str]) -> Reply {
 }
 
 pub(super) fn models(session: &mut Session) -> String {
-    let name = session.describe();
-    json!([{"name": name, "internalName": name, "maxBatchSize": 8, "usesHumanSLProfile": false, "usingFP16": "false", "version": 8}]).to_string()
+    let (name, batch_max, version) = (session.describe(), session.batch_max(), session.model_version());
+    json!([{"name": name, "internalName": name, "maxBatchSize": batch_max, "usesHumanSLProfile": false, "usingFP16": "false", "version": version}]).to_string()
 }

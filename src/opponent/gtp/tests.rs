@@ -9,10 +9,10 @@ use crate::opponent::OpponentConfig;
 use rand::Rng as _;
 
 /// A net that likes given moves in their order, least of all to pass, and says the same of every position.
-struct Liking {
-    moves: Vec<&'static str>,
-    win: f32,
-    lead: f32,
+pub(super) struct Liking {
+    pub(super) moves: Vec<&'static str>,
+    pub(super) win: f32,
+    pub(super) lead: f32,
 }
 
 impl Default for Liking {
@@ -22,7 +22,7 @@ impl Default for Liking {
 }
 
 impl Liking {
-    fn says(&self, len: usize) -> Evaluation {
+    pub(super) fn says(&self, len: usize) -> Evaluation {
         let mut answer = Evaluation::even(len);
         for (rank, name) in self.moves.iter().enumerate() {
             let mv = Move::parse_gtp(name, Size::square(len).unwrap()).unwrap();
@@ -35,7 +35,7 @@ impl Liking {
     }
 }
 
-fn config() -> OpponentConfig {
+pub(super) fn config() -> OpponentConfig {
     OpponentConfig { rules: "chinese".to_string(), komi: 7.5, resign_below: 0.05, resign_streak: 2, resign_after: 0.0 }
 }
 
@@ -404,115 +404,6 @@ fn rules_in_json_are_loaded() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// A controller that sends its next line after having been looked at a number of times.
-struct Patient {
-    lines: std::vec::IntoIter<&'static str>,
-    looks: usize,
-    patience: usize,
-}
-
-impl Input for Patient {
-    fn next_line(&mut self) -> Option<std::io::Result<Line>> {
-        self.looks = 0;
-        self.lines.next().map(|line| Ok(Line::Text(line.to_string())))
-    }
-    fn is_waiting(&mut self) -> bool {
-        self.looks += 1;
-        self.looks > self.patience
-    }
-}
-
-fn live(lines: Vec<&'static str>) -> String {
-    let net = Liking { moves: vec!["C3", "D3"], win: 0.6, lead: 2.5 };
-    let evaluator = Box::new(Scripted::new(8, move |request| net.says(request.len)));
-    let search = crate::search::SearchConfig { tree_mb: 8, cache_mb: 1, visits: 40, batch_size: 2 };
-    let mut session = Session::with_search(evaluator, config(), search, Default::default()).unwrap();
-    let mut out = Vec::new();
-    serve_input(&mut session, &mut Patient { lines: lines.into_iter(), looks: 0, patience: 12 }, &mut out).unwrap();
-    String::from_utf8(out).unwrap()
-}
-
-#[test]
-fn analysis_goes_on_until_the_next_line() {
-    let told =
-        live(vec!["boardsize 5", "3 kata-analyze B 1 maxmoves 2 rootInfo true ownership true pvVisits true", "4 name", "quit"]);
-    let answer = told.split("\n\n").nth(1).unwrap();
-    let mut lines = answer.lines();
-    assert_eq!(lines.next(), Some("=3"));
-    let report = lines.next().unwrap();
-    let keys = "move visits edgeVisits utility winrate scoreMean scoreStdev scoreLead scoreSelfplay prior lcb utilityLcb weight order pv";
-    let words: Vec<&str> = report.split(' ').collect();
-    let of_first: Vec<&str> = words[1..].iter().step_by(2).take(15).copied().collect();
-    assert_eq!((words[0], of_first.join(" ").as_str()), ("info", keys));
-    assert_eq!(report.matches("info ").count(), 2, "{report}");
-    assert_eq!(report.split(" ownership ").nth(1).unwrap().split(' ').count(), 25);
-    assert!(report.contains(" rootInfo visits ") && report.contains(" pvVisits "));
-    assert!(told.contains("\n\n=4 edgezero\n\n"), "{told}");
-}
-
-#[test]
-fn analysis_in_leelas_words() {
-    let told = live(vec![
-        "boardsize 5",
-        "lz-analyze 1 avoid b C3,D3 1",
-        "",
-        "play b a1",
-        "lz-analyze w interval 1 allow w B2 1",
-        "stop",
-    ]);
-    let reports: Vec<&str> = told.lines().filter(|line| line.starts_with("info")).collect();
-    assert!(reports.len() >= 2, "{told}");
-    assert!(!reports[0].contains("move C3 ") && !reports[0].contains("move D3 "), "{told}");
-    assert!(reports.last().unwrap().starts_with("info move B2 ") && reports.last().unwrap().matches("info").count() == 1);
-    let words: Vec<&str> = reports[0].split(' ').collect();
-    assert_eq!(
-        [words[1], words[3], words[5], words[7], words[9], words[11], words[13]],
-        ["move", "visits", "winrate", "prior", "lcb", "order", "pv"]
-    );
-    assert!(words[6].parse::<u32>().is_ok_and(|w| w <= 10_000), "{}", words[6]);
-}
-
-#[test]
-fn moves_with_analysis_are_played_or_told() {
-    let told = live(vec![
-        "boardsize 5",
-        "1 kata-genmove_analyze b 1",
-        "2 undo",
-        "3 kata-search_analyze b 1",
-        "4 undo",
-        "5 kata-search b",
-        "6 lz-genmove_analyze w 1",
-        "7 kata-search_analyze_cancellable b 1 maxmoves x",
-        "8 kata-analyze nonsense",
-    ]);
-    let answers: Vec<&str> = told.split("\n\n").collect();
-    for i in [1, 3, 6] {
-        assert!(
-            answers[i].starts_with(&format!("={i}\ninfo move ")) && answers[i].lines().last().unwrap().starts_with("play "),
-            "{told}"
-        );
-    }
-    assert_eq!((answers[2], answers[4]), ("=2 ", "?4 cannot undo"));
-    assert!(answers[5].starts_with("=5 ") && answers[5].len() == 5);
-    assert!(answers[7].starts_with("?7 Could not parse analyze") && answers[8].starts_with("?8 Could not parse analyze"));
-}
-
-#[test]
-fn raw_answers_in_katagos_form() {
-    let told = live(vec!["boardsize 5", "kata-raw-nn 0", "kata-raw-nn w all", "kata-raw-nn 9"]);
-    let blocks: Vec<&str> = told.split("symmetry ").collect();
-    assert_eq!(blocks.len(), 1 + 1 + 8 + 1, "{told}");
-    let lines: Vec<&str> = blocks[1].lines().collect();
-    assert_eq!(&lines[..3], ["0", "whiteWin 0.400000", "whiteLoss 0.600000"]);
-    assert!(
-        lines[4] == "whiteLead -2.500"
-            && lines[10] == "policy"
-            && lines[16].starts_with("policyPass 0.")
-            && lines[17] == "whiteOwnership"
-    );
-    assert_eq!(lines[11].split_whitespace().count(), 5);
-}
-
 #[test]
 fn parameters_times_and_positions() {
     check(
@@ -525,6 +416,18 @@ fn parameters_times_and_positions() {
          = 10|
          > kata-set-param maxVisits many
          ? Could not set parameter maxVisits to 'many'|
+         > kata-get-param analysisWideRootNoise
+         = 0.04|
+         > kata-set-param analysisWideRootNoise 0.1
+         = |
+         > kata-get-param analysisWideRootNoise
+         = 0.1|
+         > kata-set-param playoutDoublingAdvantage 1.5
+         = |
+         > kata-get-param playoutDoublingAdvantage
+         = 1.5|
+         > kata-set-param playoutDoublingAdvantage 4
+         ? Could not set parameter playoutDoublingAdvantage to '4'|
          > kata-get-param nonsense
          ? Invalid parameter|
          > kgs-time_settings byoyomi 60 5 3
@@ -547,6 +450,8 @@ fn parameters_times_and_positions() {
          ? cannot undo|
          > set_position
          = |
+         > gogui-play_sequence b A1 w A2 b A1
+         ? illegal move|
          > gogui-play_sequence b A1 w A2
          = |
          > printsgf
@@ -554,23 +459,6 @@ fn parameters_times_and_positions() {
          > gg-undo 2
          = |",
     );
-}
-
-#[test]
-fn a_variation_of_another_board_is_not_shown() {
-    let told = live(vec![
-        "boardsize 7",
-        "clear_board",
-        "kata-analyze b 1",
-        "gogui-pv",
-        "boardsize 5",
-        "gogui-pv",
-        "genmove b",
-        "gogui-pv",
-    ]);
-    let replies: Vec<&str> = told.split("\n\n").collect();
-    assert!(replies[3].len() > 2 && replies[7].len() > 2, "{told}");
-    assert_eq!(replies[5], "= ", "{told}");
 }
 
 #[test]
@@ -629,4 +517,29 @@ fn any_line_gets_one_answer() {
             [format!("={line_idx} "), format!("={line_idx}\n"), format!("?{line_idx} ")].iter().any(|sign| out.starts_with(sign));
         assert!(framed && out.ends_with("\n\n") && out.matches("\n\n").count() == 1, "{line}: {out:?}");
     }
+}
+
+#[test]
+fn a_score_before_the_end_is_what_the_net_thinks() {
+    check(
+        Liking { lead: 6.1, ..Liking::default() },
+        "> boardsize 5
+         = |
+         > komi 6.5
+         = |
+         > final_score
+         = W+6.5|
+         > play b C3
+         = |
+         > final_score
+         = W+6.5|
+         > play w pass
+         = |
+         > final_score
+         = B+6.5|
+         > play b pass
+         = |
+         > final_score
+         = B+18.5|",
+    );
 }

@@ -1,0 +1,63 @@
+// What runs over all parameters. `decays` [len]: 1 where weight decay applies, 0 where not, 255 where nothing moves.
+
+// g += decay p; m = momentum m + g; p -= rate (g + momentum m). numbers: rate.
+extern "C" __global__ void step_sgd(float *p, const float *grads, float *first, const unsigned char *decays, const float *numbers,
+                                    int len, float momentum, float decay) {
+    int at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= len || decays[at] == 255) return;
+    float g = grads[at] + (decays[at] ? decay : 0.0f) * p[at], m = momentum * first[at] + g;
+    first[at] = m;
+    p[at] -= numbers[0] * (g + momentum * m);
+}
+KERNEL(step_sgd)
+
+// numbers: the rate with the first moment's correction, the second's correction under the root, 1 - rate * decay.
+extern "C" __global__ void step_adamw(float *p, const float *grads, float *first, float *second, const unsigned char *decays,
+                                      const float *numbers, int len, float beta1, float beta2, float epsilon) {
+    int at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= len || decays[at] == 255) return;
+    float g = grads[at], m = beta1 * first[at] + (1.0f - beta1) * g, v = beta2 * second[at] + (1.0f - beta2) * g * g;
+    first[at] = m;
+    second[at] = v;
+    p[at] = p[at] * (decays[at] ? numbers[2] : 1.0f) - numbers[0] * m / (sqrtf(v) * numbers[1] + epsilon);
+}
+KERNEL(step_adamw)
+
+// average = *keep average + (1 - *keep) values.
+extern "C" __global__ void average_values(float *average, const float *values, const float *keep, int len) {
+    int at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at < len) average[at] = *keep * average[at] + (1.0f - *keep) * values[at];
+}
+KERNEL(average_values)
+
+// partials [blocks]: sums of squares. Blocks of 256 threads.
+extern "C" __global__ void squares(double *partials, const float *values, int len) {
+    __shared__ double shared[256];
+    double sum = 0.0;
+    for (int at = blockIdx.x * 256 + threadIdx.x; at < len; at += (int)gridDim.x * 256) sum += (double)values[at] * values[at];
+    shared[threadIdx.x] = sum;
+    __syncthreads();
+    for (int half = 128; half > 0; half /= 2) {
+        if ((int)threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+        __syncthreads();
+    }
+    if (threadIdx.x == 0) partials[blockIdx.x] = shared[0];
+}
+KERNEL(squares)
+
+// *factor: what shortens a gradient to `longest` (0: never); its length is added to *norm. One thread.
+extern "C" __global__ void clip_factor(float *factor, double *norm, const double *partials, int n, float longest) {
+    double sum = 0.0;
+    for (int i = 0; i < n; i++) sum += partials[i];
+    double length = sqrt(sum);
+    *norm += length;
+    *factor = longest > 0.0f && length > (double)longest ? (float)(longest / length) : 1.0f;
+}
+KERNEL(clip_factor)
+
+// values *= *factor.
+extern "C" __global__ void scale_values(float *values, const float *factor, int len) {
+    int at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at < len && *factor != 1.0f) values[at] *= *factor;
+}
+KERNEL(scale_values)

@@ -1,0 +1,145 @@
+//! Disks: which kind holds a folder, how much is free there, and how fast it is.
+
+use super::tree::Tree;
+use crate::base::{Error, Result};
+use rustix::fs::Advice;
+use serde::Serialize;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Bytes that are written and read at once.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Most bytes of a measurement: SD cards wear.
+const MEASURED_BYTES_MAX: usize = 64 << 20;
+/// About how long each direction is measured.
+const MEASURED: Duration = Duration::from_secs(1);
+
+/// The disk that holds a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// The device, such as `/dev/mmcblk0p1`.
+    pub device: String,
+    /// What it is.
+    pub kind: DiskKind,
+}
+
+/// Kinds of disks, as far as training feels the difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskKind {
+    /// An SD card: slow, and worn by writing.
+    SdCard,
+    /// Memory soldered to the board.
+    Emmc,
+    /// NVMe.
+    Nvme,
+    /// A disk that turns.
+    Turning,
+    /// Another one.
+    Other,
+}
+
+impl DiskKind {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            DiskKind::SdCard => "SD card",
+            DiskKind::Emmc => "eMMC",
+            DiskKind::Nvme => "NVMe",
+            DiskKind::Turning => "turning disk",
+            DiskKind::Other => "disk",
+        }
+    }
+}
+
+impl Disk {
+    /// The disk of the folder `dir`, an absolute path.
+    pub fn of(tree: &Tree, dir: &Path) -> Option<Disk> {
+        let mounts = tree.text("proc/mounts")?;
+        let mounts = mounts.lines().filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let (device, place) = (words.next()?, words.next()?);
+            dir.starts_with(place).then_some((place.len(), device))
+        });
+        // The last of equals hides those before.
+        let (_, device) = mounts.max_by_key(|(len, _)| *len)?;
+        Some(Disk { device: device.to_string(), kind: kind(tree, device) })
+    }
+}
+
+fn kind(tree: &Tree, device: &str) -> DiskKind {
+    let name = device.rsplit('/').next().unwrap_or(device);
+    // mmcblk0p1 and nvme0n1p1 are parts of mmcblk0 and nvme0n1, sda1 of sda.
+    let disks = tree.names("sys/block");
+    let disk = disks.iter().filter(|disk| name.starts_with(disk.as_str())).max_by_key(|disk| disk.len());
+    let Some(disk) = disk else { return DiskKind::Other };
+    match tree.text(&format!("sys/block/{disk}/device/type")).as_deref() {
+        Some("SD") => DiskKind::SdCard,
+        Some("MMC") => DiskKind::Emmc,
+        _ if disk.starts_with("nvme") => DiskKind::Nvme,
+        _ if tree.number(&format!("sys/block/{disk}/queue/rotational")) == Some(1) => DiskKind::Turning,
+        _ => DiskKind::Other,
+    }
+}
+
+/// Bytes that this user may still write in the folder's file system. The folder need not be there yet.
+pub fn free_bytes(dir: &Path) -> Option<u64> {
+    let dir = std::path::absolute(dir).ok()?;
+    let there = dir.ancestors().find(|dir| dir.is_dir())?;
+    let stat = rustix::fs::statvfs(there).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Speed of a disk in bytes a second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Speed {
+    /// Written until it is on the disk.
+    pub write: f64,
+    /// Read, past what the kernel remembers where it lets it go.
+    pub read: f64,
+}
+
+/// Writes a file in `dir` for about a second, reads it and takes it away.
+pub fn measure(dir: &Path) -> Result<Speed> {
+    let place = Probe(dir.join(format!(".edgezero-disk-{}", std::process::id())));
+    let io = |e: std::io::Error| Error::io(&place.0, &e);
+    let mut file = File::options().read(true).write(true).create_new(true).open(&place.0).map_err(io)?;
+    // Not zeros: some disks leave those out.
+    let mut state = 1u64;
+    let block: Vec<u8> = std::iter::repeat_with(|| {
+        state = crate::base::rng::mix(state);
+        state as u8
+    })
+    .take(BLOCK_BYTES)
+    .collect();
+    let (start, mut written) = (Instant::now(), 0);
+    while written < MEASURED_BYTES_MAX && start.elapsed() < MEASURED {
+        file.write_all(&block).and_then(|()| file.sync_data()).map_err(io)?;
+        written += block.len();
+    }
+    let write = written as f64 / start.elapsed().as_secs_f64();
+    // What the kernel keeps of it is read at the speed of memory; where it does not let go, the figure is too good.
+    let _ = rustix::fs::fadvise(&file, 0, NonZeroU64::new(written as u64), Advice::DontNeed);
+    let mut file = File::open(&place.0).map_err(io)?;
+    let (start, mut buffer, mut read) = (Instant::now(), block, 0);
+    loop {
+        match file.read(&mut buffer).map_err(io)? {
+            0 => break,
+            n => read += n,
+        }
+    }
+    Ok(Speed { write, read: read as f64 / start.elapsed().as_secs_f64() })
+}
+
+/// A file that goes away.
+struct Probe(PathBuf);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        // One that could not be made is not there.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
