@@ -139,6 +139,18 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     assert!(steps.is_sorted(), "{steps:?}");
 }
 
+/// The soak of half an hour, in seconds.
+#[test]
+fn a_soak_ends_with_the_same_bytes() {
+    let dir = TempDir::new("train-soak");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("scripts/soak.sh"));
+    command.args(["0.25", "4"]).env("EDGEZERO", env!("CARGO_BIN_EXE_edgezero")).env("TMPDIR", dir.path());
+    let output = command.output().unwrap();
+    let said = succeeded(&output);
+    assert!(said.contains("soak: passed: kills="), "{said}");
+}
+
 #[test]
 fn workers_and_threads_do_not_change_the_bytes() {
     let place = Place::new("workers");
@@ -150,16 +162,73 @@ fn workers_and_threads_do_not_change_the_bytes() {
 }
 
 #[test]
-fn ctrl_c_keeps_everything() {
+fn ctrl_c_and_systemd_keep_everything() {
     let place = Place::new("stopped");
     succeeded(&place.train("whole", &[]));
-    let child = place.train_until_checkpoint("stopped", &[]);
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
-    let output = child.wait_with_output().unwrap();
-    failed(&output, 130, &["stopped after step", "--resume"]);
-    succeeded(&place.train("stopped", &["--resume"]));
-    assert_same_bytes(&place, "whole", "stopped");
+    for signal in ["-INT", "-TERM"] {
+        let run = format!("stopped{signal}");
+        let child = place.train_until_checkpoint(&run, &[]);
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        failed(&output, 130, &["stopped after step", "--resume"]);
+        // Records that come meanwhile wait for the next run.
+        std::fs::write(place.out("sgf/new.sgf"), "(;GM[1]FF[4]SZ[9];B[aa];W[bb])").unwrap();
+        let resumed = place.train(&run, &["--resume"]);
+        succeeded(&resumed);
+        assert!(String::from_utf8_lossy(&resumed.stderr).contains("newer records wait"));
+        std::fs::remove_file(place.out("sgf/new.sgf")).unwrap();
+        assert_same_bytes(&place, "whole", &run);
+    }
+}
+
+#[test]
+fn resume_begins_where_nothing_was_begun() {
+    let place = Place::new("begins");
+    succeeded(&place.train("whole", &[]));
+    succeeded(&place.train("service", &["--resume"]));
+    assert_same_bytes(&place, "whole", "service");
+}
+
+#[test]
+fn a_disk_that_fills_leaves_the_last_checkpoint() {
+    let place = Place::new("full");
+    succeeded(&place.train("whole", &[]));
+    let mut child = place.train_until_checkpoint("run", &[]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = last_checkpoint(&place.out("run"));
+    let bytes = std::fs::read(&before).unwrap();
+    // Files may not grow beyond 16 KiB: a write in the middle of a checkpoint fails, as on a full disk.
+    let full = place.command("run", &["--resume"]);
+    let words = std::iter::once(full.get_program()).chain(full.get_args()).map(|word| word.to_string_lossy().into_owned());
+    let script = format!("trap '' XFSZ; ulimit -f 16; exec {}", words.collect::<Vec<_>>().join(" "));
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    failed(&output, 1, &["run/checkpoint-", "File too large"]);
+    assert!(bytes == std::fs::read(&before).unwrap() && last_checkpoint(&place.out("run")) == before);
+    succeeded(&place.train("run", &["--resume"]));
+    assert_same_bytes(&place, "whole", "run");
+}
+
+#[test]
+fn a_run_ends_by_itself_before_the_disk_is_full() {
+    let place = Place::new("reserve");
+    let profile = std::fs::read_to_string(place.out("tiny.toml")).unwrap();
+    let wants_all: String = profile
+        .lines()
+        .map(|line| if line.starts_with("disk_mb_min") { "disk_mb_min = 1048576\n".into() } else { format!("{line}\n") })
+        .collect();
+    std::fs::write(place.out("tiny.toml"), wants_all).unwrap();
+    let free = Command::new("df").args(["--output=avail", "-m", "/tmp"]).output().unwrap();
+    let free = String::from_utf8_lossy(&free.stdout).lines().nth(1).and_then(|line| line.trim().parse::<u64>().ok());
+    if free.is_none_or(|mib| mib > 1_000_000) {
+        eprintln!("skipped: a disk with a TiB free");
+        return;
+    }
+    let output = place.train("run", &[]);
+    failed(&output, 75, &["of disk are free, 1048576 are to stay free", "--resume"]);
+    std::fs::write(place.out("tiny.toml"), profile).unwrap();
+    succeeded(&place.train("run", &["--resume"]));
 }
 
 #[test]
@@ -178,21 +247,39 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
 }
 
 #[test]
-fn the_batch_size_hinted_at_fits() {
-    let place = Place::new("hint");
+fn what_does_not_fit_is_made_smaller_or_refused() {
+    let place = Place::new("fit");
     let profile = std::fs::read_to_string(place.out("tiny.toml")).unwrap();
-    let small = |line: &str| match line.split('=').next().unwrap_or("").trim() {
-        "ram_mb" => "ram_mb = 256".to_string(),
-        "ram_share" => "ram_share = 0.1".to_string(),
-        _ => line.to_string(),
+    let with_budget = |ram_share: &str| {
+        let small = |line: &str| match line.split('=').next().unwrap_or("").trim() {
+            "ram_mb" => "ram_mb = 256".to_string(),
+            "ram_share" => format!("ram_share = {ram_share}"),
+            _ => line.to_string(),
+        };
+        let lines: Vec<String> = profile.lines().map(small).collect();
+        std::fs::write(place.out("tiny.toml"), lines.join("\n")).unwrap();
     };
-    let profile: Vec<String> = profile.lines().map(small).collect();
-    std::fs::write(place.out("tiny.toml"), profile.join("\n")).unwrap();
-    let refused = place.train("run", &["--batch-size", "4096"]);
-    failed(&refused, 1, &["needs", "the profile allows 25 MiB"]);
-    let talk = String::from_utf8_lossy(&refused.stderr).into_owned();
-    let hinted = talk.split("--batch-size ").nth(1).unwrap().split(',').next().unwrap();
-    succeeded(&place.train("run", &["--batch-size", hinted]));
+    with_budget("0.06");
+    let refused = place.train("none", &["--net", "b4c64"]);
+    failed(&refused, 1, &["train: needs", "activations=", "it may have 15 (the profile's share)\ntry: a smaller --net"]);
+    assert!(!place.out("none").exists());
+
+    // As many positions a step as without the bound: half of the batch, twice as often.
+    with_budget("0.12");
+    let shrunk = place.train("run", &["--batch-size", "512", "--epochs", "1"]);
+    let talk = String::from_utf8_lossy(&shrunk.stderr).into_owned();
+    succeeded(&shrunk);
+    assert!(
+        talk.contains("memory is short (the profile's share): ") && talk.contains("batch_size 512 -> 256, accumulate 1 -> 2"),
+        "{talk}"
+    );
+    let last = |key: &str| talk.split(&format!("{key}=")).last().unwrap().split(' ').next().unwrap().parse::<u64>().unwrap();
+    assert!(last("memory: needs_mb") <= 30 && last("budget_mb") == 30, "{talk}");
+    // The run goes on with what it began with, also where there is more memory by now.
+    with_budget("0.5");
+    assert!(
+        succeeded(&place.train("run", &["--batch-size", "512", "--epochs", "1", "--resume"])).contains(" steps, 0 positions")
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::groups::PACKED_FACTOR;
 use super::source::{Entry, is_packed, unpacked_bytes_max};
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::{Error, Result};
+use crate::device::Needs as Sum;
 use crate::shard::Source;
 
 /// What memory will be needed for, as far as names and sizes of files tell: what is likely, and the most that there can be
@@ -75,13 +76,17 @@ pub(super) struct Plan {
     pub workers: usize,
     pub queue_games: usize,
     pub memory: Range,
+    /// The same by part, at the most.
+    pub parts: Sum,
+    /// What the run may take, in bytes.
+    pub budget_bytes: u64,
 }
 
 /// Memory of a run without games in it: program, board tables, write buffers, block tables.
 const BASE_BYTES: u64 = 12 << 20;
 /// Results of a worker that wait for the writer: enough for games of uneven length. More would only fill up while the
 /// writer waits for the disk.
-pub(super) const RESULTS_QUEUED: usize = 2;
+pub(super) const RESULTS_QUEUED: usize = 4;
 /// Memory of a long 19x19 game in flight: 300 positions of 640 bytes and its record.
 const GAME_BYTES: u64 = 200 << 10;
 /// Memory of a small file or a record on its way to a worker.
@@ -119,14 +124,27 @@ impl Plan {
                 (_, 2..) => workers -= 1,
                 _ => {
                     let what = format!("needs {} MB of memory", (fixed.at_most + in_flight(1, 1)) >> 20);
-                    let what = format!("{what}, the profile allows {} MB", ram_budget_bytes >> 20);
+                    let what = format!("{what}, it may have {} MB", ram_budget_bytes >> 20);
                     return Err(Error::new("convert", what).hint("splitting the largest file, or a profile with more memory"));
                 }
             }
         }
         let in_flight = in_flight(workers, queue_games);
         let memory = Range { likely: fixed.likely + in_flight, at_most: fixed.at_most + in_flight };
-        Ok(Plan { workers, queue_games, memory })
+        let parts = Sum::default()
+            .with("program", BASE_BYTES)
+            .with("files", needs.record.at_most * FILE_FACTOR)
+            .with("unpacking", needs.unpacking.at_most)
+            .with("known_games", known_bytes)
+            .with("games", in_flight);
+        if (workers, queue_games) != (config.workers.max(1), config.queue_games.max(1)) {
+            log::warn!(
+                "memory is short: queue_games {} -> {queue_games}, workers {} -> {workers}",
+                config.queue_games,
+                config.workers
+            );
+        }
+        Ok(Plan { workers, queue_games, memory, parts, budget_bytes: ram_budget_bytes })
     }
 
     /// Tells what the run will use.
@@ -140,6 +158,7 @@ impl Plan {
             self.workers,
             self.queue_games,
         );
+        self.parts.say(self.budget_bytes);
     }
 }
 
@@ -159,11 +178,11 @@ mod tests {
             Plan::new(&ConvertConfig::default(), budget, &needs, Make::Shards).map(|plan| plan.memory)
         };
         let mb = |range: Range| (range.likely >> 20, range.at_most >> 20);
-        assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (12, 12));
+        assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (13, 13));
         let tar = plan(&[entry("a.tar.gz", 2 << 20, true)], 1 << 30).unwrap();
         assert_eq!(mb(tar), (28, 290));
         let huge = entry("all.sgf", 10 << 30, false);
         // Ten million games are known again by 700 MB.
-        assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("the profile allows 1024 MB"));
+        assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("it may have 1024 MB"));
     }
 }

@@ -8,6 +8,8 @@ mod show;
 
 pub use findings::{Finding, Level};
 
+use crate::compute::Ops;
+use crate::compute::cuda::{CudaOps, Precision};
 use crate::device::Tree;
 use crate::device::board::Board;
 use crate::device::clocks::{Cpu, PowerModes};
@@ -79,7 +81,7 @@ impl Examination {
         let throttles_at = sensors.zones().iter().filter_map(|zone| Some((zone.name.clone(), zone.throttles_at?)));
         let here = tree.is_machine();
         Examination {
-            backends: backends(&board, &software),
+            backends: backends(&board, &software, here),
             cpu: Cpu::read(tree),
             power: PowerModes::read(tree),
             memory_bound: resident_bound(tree, memory.total_bytes.unwrap_or(0)),
@@ -143,10 +145,13 @@ fn is_known_tensorrt((major, minor): (u32, u32)) -> bool {
     matches!((major, minor), (8, 2..=6) | (10, _))
 }
 
-/// What would open, in the order in which it is tried.
-fn backends(board: &Board, software: &Software) -> Vec<Backend> {
+/// What would open, in the order in which it is tried; on this machine (`here`) the driver itself is asked.
+fn backends(board: &Board, software: &Software, here: bool) -> Vec<Backend> {
     let has_gpu = board.chip.is_some() || !board.cards.is_empty();
-    let cuda = if !has_gpu {
+    let cuda = if here {
+        // The very call that training makes: it looks for the compiler of kernels, too.
+        CudaOps::new(0, Precision::Bf16).map(|gpu| gpu.describe()).map_err(|e| e.what().to_string())
+    } else if !has_gpu {
         Err("no NVIDIA GPU".to_string())
     } else if software.libcuda.is_none() {
         Err("no libcuda.so: the driver is missing".to_string())
