@@ -44,6 +44,8 @@ whole=$!
 running=$whole
 
 kills=0
+before=
+patience=1
 begun=$SECONDS
 latest_step() { find "$work/killed" -name 'checkpoint-*.safetensors' 2>/dev/null | sed -E 's/.*checkpoint-0*([0-9]*)\..*/\1/' | sort -n | tail -1; }
 while :; do
@@ -51,7 +53,7 @@ while :; do
     run=$!
     running="$whole $run"
     # 10 to 110 seconds; in a short soak as many kills in the same shape.
-    wait_s=$(calculate "(0.17 + 1.66 * rand()) * ($minutes < 6 ? 10 * $minutes : 60)")
+    wait_s=$(calculate "$patience * (0.17 + 1.66 * rand()) * ($minutes < 6 ? 10 * $minutes : 60)")
     (sleep "$wait_s" && kill -9 $run) 2>/dev/null &
     killer=$!
     status=0
@@ -63,7 +65,11 @@ while :; do
         exit 1
     fi
     kills=$((kills + 1))
-    echo "kill $kills: after ${wait_s} s, checkpoint at step $(latest_step), $((SECONDS - begun)) s since the start"
+    step=$(latest_step)
+    echo "kill $kills: after ${wait_s} s, checkpoint at step ${step:-none}, $((SECONDS - begun)) s since the start"
+    # A machine too slow for a checkpoint in that time is given more.
+    [ "$step" != "$before" ] || patience=$((patience * 2))
+    before=$step
 done
 running=$whole
 status=0

@@ -161,8 +161,12 @@ fn inside_training() {
             cases::worst(got.stats(), expected.stats()),
         ];
         println!("adam {adam}: loss, parameters, statistics apart by {apart:?}");
-        // Adam turns small differences of small gradients into steps of full length
-        let allowed = 2e-4 + 20.0 * precision().rounding();
+        let allowed = match precision() {
+            Precision::F32 => 2e-4,
+            // Adam turns small differences of small gradients into steps of full length
+            _ if adam => 0.08,
+            _ => 5e-3,
+        };
         assert!(
             apart.iter().all(|d| *d < allowed) && (precision() != Precision::F32 || got_losses.policy_hits == losses.policy_hits)
         );

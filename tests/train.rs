@@ -139,6 +139,18 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     assert!(steps.is_sorted(), "{steps:?}");
 }
 
+/// The soak of half an hour, in seconds.
+#[test]
+fn a_soak_ends_with_the_same_bytes() {
+    let dir = TempDir::new("train-soak");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("scripts/soak.sh"));
+    command.args(["0.25", "4"]).env("EDGEZERO", env!("CARGO_BIN_EXE_edgezero")).env("TMPDIR", dir.path());
+    let output = command.output().unwrap();
+    let said = succeeded(&output);
+    assert!(said.contains("soak: passed: kills="), "{said}");
+}
+
 #[test]
 fn workers_and_threads_do_not_change_the_bytes() {
     let place = Place::new("workers");
@@ -178,21 +190,39 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
 }
 
 #[test]
-fn the_batch_size_hinted_at_fits() {
-    let place = Place::new("hint");
+fn what_does_not_fit_is_made_smaller_or_refused() {
+    let place = Place::new("fit");
     let profile = std::fs::read_to_string(place.out("tiny.toml")).unwrap();
-    let small = |line: &str| match line.split('=').next().unwrap_or("").trim() {
-        "ram_mb" => "ram_mb = 256".to_string(),
-        "ram_share" => "ram_share = 0.1".to_string(),
-        _ => line.to_string(),
+    let with_budget = |ram_share: &str| {
+        let small = |line: &str| match line.split('=').next().unwrap_or("").trim() {
+            "ram_mb" => "ram_mb = 256".to_string(),
+            "ram_share" => format!("ram_share = {ram_share}"),
+            _ => line.to_string(),
+        };
+        let lines: Vec<String> = profile.lines().map(small).collect();
+        std::fs::write(place.out("tiny.toml"), lines.join("\n")).unwrap();
     };
-    let profile: Vec<String> = profile.lines().map(small).collect();
-    std::fs::write(place.out("tiny.toml"), profile.join("\n")).unwrap();
-    let refused = place.train("run", &["--batch-size", "4096"]);
-    failed(&refused, 1, &["needs", "the profile allows 25 MiB"]);
-    let talk = String::from_utf8_lossy(&refused.stderr).into_owned();
-    let hinted = talk.split("--batch-size ").nth(1).unwrap().split(',').next().unwrap();
-    succeeded(&place.train("run", &["--batch-size", hinted]));
+    with_budget("0.06");
+    let refused = place.train("none", &["--net", "b4c64"]);
+    failed(&refused, 1, &["train: needs", "activations=", "it may have 15 (the profile's share)\ntry: a smaller --net"]);
+    assert!(!place.out("none").exists());
+
+    // As many positions a step as without the bound: half of the batch, twice as often.
+    with_budget("0.12");
+    let shrunk = place.train("run", &["--batch-size", "512", "--epochs", "1"]);
+    let talk = String::from_utf8_lossy(&shrunk.stderr).into_owned();
+    succeeded(&shrunk);
+    assert!(
+        talk.contains("memory is short (the profile's share): ") && talk.contains("batch_size 512 -> 256, accumulate 1 -> 2"),
+        "{talk}"
+    );
+    let last = |key: &str| talk.split(&format!("{key}=")).last().unwrap().split(' ').next().unwrap().parse::<u64>().unwrap();
+    assert!(last("memory: needs_mb") <= 30 && last("budget_mb") == 30, "{talk}");
+    // The run goes on with what it began with, also where there is more memory by now.
+    with_budget("0.5");
+    assert!(
+        succeeded(&place.train("run", &["--batch-size", "512", "--epochs", "1", "--resume"])).contains(" steps, 0 positions")
+    );
 }
 
 #[test]

@@ -15,6 +15,9 @@ pub enum Fault {
     Call,
     /// The person stopped it (Ctrl-C, SIGTERM). Exit code 130, as shells have it.
     Stopped,
+    /// It stopped by itself before the machine ran out of memory or disk. Exit code 75, `EX_TEMPFAIL` of sysexits.h: what was
+    /// done is kept, the same command goes on.
+    Yielded,
 }
 
 /// A failure, told as `where: what` and, on a second line, `try: …`.
@@ -69,6 +72,14 @@ impl Error {
         if self.hint.is_some() || self.fault == Fault::Stopped { self } else { self.hint(hint) }
     }
 
+    /// A stop that a person did not ask for: the machine could give no more.
+    pub fn because(self, why: &str) -> Error {
+        match self.fault {
+            Fault::Stopped => Error { fault: Fault::Yielded, what: format!("{} ({why})", self.what), ..self },
+            _ => self,
+        }
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         self.fault
@@ -80,6 +91,7 @@ impl Error {
             Fault::World => 1,
             Fault::Call => 2,
             Fault::Stopped => 130,
+            Fault::Yielded => 75,
         }
     }
 

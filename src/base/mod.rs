@@ -1,5 +1,6 @@
 //! What every room stands on: errors, limits, seeded random numbers, files that appear whole.
 
+pub mod bulk;
 pub mod config;
 pub mod error;
 pub mod fs;

@@ -3,8 +3,8 @@
 use super::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Signals this soon after the first are the same stop: `timeout` sends one to the process and one to its group.
@@ -12,7 +12,13 @@ const SAME_STOP: Duration = Duration::from_millis(500);
 
 /// Asks long work to stop cleanly. Clones share one flag.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    requested: AtomicBool,
+    why: OnceLock<String>,
+}
 
 impl Stop {
     /// A flag that the first SIGINT or SIGTERM sets; a second one, half a second later or more, ends the process at once.
@@ -34,11 +40,23 @@ impl Stop {
 
     /// Asks for the stop.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.requested.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks for the stop since the machine can give no more; the first reason stays.
+    pub fn request_because(&self, why: String) {
+        // A later reason is told nowhere: the first one stops the run.
+        let _ = self.0.why.set(why);
+        self.request();
     }
 
     /// Whether a stop was asked for.
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.requested.load(Ordering::Relaxed)
+    }
+
+    /// Why the machine could give no more; none where a person asked.
+    pub fn why(&self) -> Option<&str> {
+        self.0.why.get().map(String::as_str)
     }
 }

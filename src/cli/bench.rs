@@ -9,6 +9,7 @@ use crate::compute::Ops;
 use crate::compute::cpu::CpuOps;
 use crate::diagnose::Ceilings;
 use crate::diagnose::compute::{Case, Measured, Task, channels, usual};
+use crate::diagnose::gpu::Part;
 use crate::diagnose::ops::{Bound, OpMeasured, OpsShape, table};
 use argh::FromArgs;
 use serde::Serialize;
@@ -30,7 +31,7 @@ pub(super) struct BenchArgs {
     /// what to measure: compute, search with a net, or gpu (all of a GPU, beside the processor's results)
     #[argh(positional, arg_name = "compute|search|gpu")]
     what: String,
-    /// train, infer or ops; the default is all three
+    /// train, infer or ops, on a gpu cases (results alone); the default is all
     #[argh(option, from_str_fn(task))]
     task: Option<Wanted>,
     /// net: a size such as b6c64, or a file; the default is a table of the usual sizes
@@ -61,6 +62,7 @@ enum Wanted {
     Train,
     Infer,
     Ops,
+    Cases,
 }
 
 fn task(text: &str) -> std::result::Result<Wanted, String> {
@@ -68,7 +70,8 @@ fn task(text: &str) -> std::result::Result<Wanted, String> {
         "train" => Ok(Wanted::Train),
         "infer" => Ok(Wanted::Infer),
         "ops" => Ok(Wanted::Ops),
-        _ => Err(format!("{text:?}, expected train, infer or ops")),
+        "cases" => Ok(Wanted::Cases),
+        _ => Err(format!("{text:?}, expected train, infer, ops or cases")),
     }
 }
 
@@ -97,7 +100,8 @@ pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
     }
     if args.what == "gpu" {
         let as_json = if args.json { AsJson::Yes } else { AsJson::No };
-        return bench_gpu::run(Duration::from_secs_f64(args.seconds), as_json, ctx);
+        let part = if args.task == Some(Wanted::Cases) { Part::Cases } else { Part::All };
+        return bench_gpu::run(Duration::from_secs_f64(args.seconds), part, as_json, ctx);
     }
     if !(1..=65_536).contains(&args.batch) {
         return Err(Error::call("--batch", format!("{}, expected 1 to 65536", args.batch)));
@@ -170,7 +174,7 @@ fn cases(args: &BenchArgs) -> Vec<Case> {
         None => true,
         Some(Wanted::Train) => t == Task::Train,
         Some(Wanted::Infer) => t == Task::Infer,
-        Some(Wanted::Ops) => false,
+        Some(Wanted::Ops | Wanted::Cases) => false,
     };
     let all = match &args.net {
         None => usual(),

@@ -4,7 +4,7 @@ use super::Context;
 use super::bench::operations;
 use super::out::outln;
 use crate::base::{Error, Result};
-use crate::diagnose::gpu::{GpuCheck, GpuReport, Speed, check};
+use crate::diagnose::gpu::{GpuCheck, GpuReport, Part, Speed, check};
 use std::time::Duration;
 
 /// Whether results are one JSON object in place of tables.
@@ -17,9 +17,9 @@ pub(super) enum AsJson {
 }
 
 /// A GPU from its facts to its speed. Talk goes to stderr, so that the JSON stands alone.
-pub(super) fn run(window: Duration, as_json: AsJson, ctx: &Context) -> Result<()> {
+pub(super) fn run(window: Duration, part: Part, as_json: AsJson, ctx: &Context) -> Result<()> {
     let gpu = ctx.backend.gpus.first().copied().unwrap_or(0);
-    let asked = GpuCheck { gpu, threads: ctx.threads, window, stop: &ctx.stop };
+    let asked = GpuCheck { gpu, part, threads: ctx.threads, window, stop: &ctx.stop };
     let report = check(&asked, &mut |line| log::info!("{line}"))?;
     if as_json == AsJson::Yes {
         let text = serde_json::to_string(&report).map_err(|e| Error::new("bench", e))?;

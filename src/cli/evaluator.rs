@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::base::{Error, Result};
+use crate::device::Needs;
 use crate::infer::{self, Backend, Evaluator};
 use crate::opponent::{Effort, Level, OpponentConfig, Session};
 use crate::search::SearchConfig;
@@ -11,6 +12,11 @@ use std::path::{Path, PathBuf};
 const BATCH_MIN: usize = 8;
 /// Most positions evaluated at once for several users: more fill no core better, and take memory.
 const BATCH_MAX: usize = 64;
+/// Times the size of a net's file that it takes in memory, at the most: as numbers, as the backend wants them (a 3x3
+/// convolution becomes four times its size), and both at once while it is opened.
+const NET_FACTOR: u64 = 12;
+/// Memory in bytes of a position in a batch: tensors of the widest preset's walk on 19x19, and its answer.
+const ROW_BYTES: u64 = 1 << 20;
 /// The names of a run's net, the first that is there.
 const NETS_OF_RUN: [&str; 2] = ["net.safetensors", "net.bin.gz"];
 
@@ -25,9 +31,8 @@ pub(super) fn open(net: &Path, ctx: &Context) -> Result<Box<dyn Evaluator>> {
 
 /// Opens the file of a net for `n_users` at once, on `threads` where the processor evaluates it.
 pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Context) -> Result<Box<dyn Evaluator>> {
-    let batch_max = (ctx.profile.search.batch_size * n_users).clamp(BATCH_MIN, BATCH_MAX.max(ctx.profile.search.batch_size));
     let backend = Backend { threads, ..ctx.backend.clone() };
-    let evaluator = infer::open(file, &backend, batch_max).map_err(|e| e.or_hint(NETS))?;
+    let evaluator = infer::open(file, &backend, batch_max(n_users, ctx)).map_err(|e| e.or_hint(NETS))?;
     log::info!("net={} {} threads={threads}", file.display(), evaluator.describe());
     Ok(evaluator)
 }
@@ -35,6 +40,11 @@ pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Contex
 /// Whether a folder is a run's with a net.
 pub(super) fn has_net(dir: &Path) -> bool {
     NETS_OF_RUN.iter().any(|name| dir.join(name).is_file())
+}
+
+/// Most positions that are evaluated at once.
+fn batch_max(n_users: usize, ctx: &Context) -> usize {
+    (ctx.profile.search.batch_size * n_users).clamp(BATCH_MIN, BATCH_MAX.max(ctx.profile.search.batch_size))
 }
 
 /// The file of a net that was named by it or by a run's folder.
@@ -50,21 +60,21 @@ pub(super) fn file_of(net: &Path) -> Result<PathBuf> {
     found.ok_or_else(|| Error::new(net.display(), "a folder without a net").hint("edgezero train --out DIR, which leaves one"))
 }
 
-/// Opens `net` for a session that searches, within the profile's memory.
+/// Opens `net` for a session that searches, within the memory of a run.
 pub(super) fn session(net: &Path, config: OpponentConfig, effort: Effort, ctx: &Context) -> Result<Session> {
-    let search = search_config(ctx)?;
+    let search = search_config(&[file_of(net)?], 1, ctx)?;
     Session::with_search(open(net, ctx)?, config, search, effort)
 }
 
-/// The profile's search, if it fits the memory of a run.
-pub(super) fn search_config(ctx: &Context) -> Result<SearchConfig> {
-    let (search, budget) = (&ctx.profile.search, ctx.profile.ram_budget_bytes());
-    if search.bytes() > budget {
-        let what = format!("tree and cache take {} MiB, the run may take {}", search.bytes() >> 20, budget >> 20);
-        return Err(Error::new(&ctx.profile.name, what).hint("a smaller search.tree_mb"));
-    }
-    log::info!("tree_mb={} cache_mb={} budget_mb={}", search.tree_mb, search.cache_mb, budget >> 20);
-    Ok(search.clone())
+/// The profile's search, made to fit the memory of a run beside these nets, each for `n_users` at once; says the sum.
+pub(super) fn search_config(nets: &[PathBuf], n_users: usize, ctx: &Context) -> Result<SearchConfig> {
+    let sizes = nets.iter().map(|file| file.metadata().map(|meta| meta.len()).map_err(|e| Error::io(file, &e)));
+    let files: u64 = sizes.sum::<Result<u64>>()?;
+    let rows = (nets.len() * batch_max(n_users, ctx)) as u64;
+    let others = Needs::program().with("nets", NET_FACTOR * files).with("batches", rows * ROW_BYTES);
+    let (search, needs) = ctx.profile.search.fitted(&others, &ctx.budget)?;
+    ctx.budget.say(&needs);
+    Ok(search)
 }
 
 /// The limits that flags set on each move.

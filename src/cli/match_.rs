@@ -165,6 +165,7 @@ pub(super) fn run(args: MatchArgs, ctx: &Context) -> Result<()> {
         config.komi,
         args.games
     );
+    let _watch = ctx.watch(Some(&match_.dir))?;
     let mut talk = Talk::new(args.games as u64);
     let told = match_.run(&ctx.stop, &mut |tally, line| talk.tell(tally, line));
     talk.progress.finish();
@@ -231,7 +232,14 @@ fn prepare(args: &MatchArgs, ctx: &Context) -> Result<Match> {
         return Err(Error::call("--workers", "0, expected 1 or more"));
     }
     let n_sessions = workers * sources.iter().filter(|source| matches!(source, Source::Net(_))).count();
-    let search = evaluator::search_config(ctx)?.shared_by(n_sessions.max(1));
+    let mut nets: Vec<PathBuf> = Vec::new();
+    for source in &sources {
+        match source {
+            Source::Net(file) if !nets.contains(file) => nets.push(file.clone()),
+            _ => {}
+        }
+    }
+    let search = evaluator::search_config(&nets, workers, ctx)?.shared_by(n_sessions.max(1));
     let dir = args.out.clone().unwrap_or_else(|| default_dir(&sources, &config));
     let entrants = entrants(sources, efforts, workers, ctx)?;
     Ok(Match { config, entrants, dir, games: args.games, workers, search, opponent })

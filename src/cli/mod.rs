@@ -4,6 +4,7 @@
 //! a `mod` line and a line in `commands!` below. Results go to stdout with `outln!`, talk to stderr with `log`.
 
 mod args;
+mod log_file;
 mod out;
 mod progress;
 
@@ -42,11 +43,16 @@ commands! {
 
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
-use crate::device::Machine;
+use crate::device::memory::keep_to_one_heap;
+use crate::device::{Budget, Machine, Tree, Watch};
 use crate::infer::backend::{Backend, BackendChoice, parse_gpus};
 use crate::profile::{self, Profile};
 use argh::{FromArgs, SubCommands};
 use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Threads of a run beside those that compute, read or gather: signals, the watch, progress, the program's own.
+const THREADS_BESIDE: usize = 4;
 
 /// The enum of subcommands and the call of each.
 macro_rules! commands {
@@ -81,6 +87,9 @@ struct Args {
     /// threads of the CPU backend; the default is the profile's cores, as far as they are there
     #[argh(option)]
     threads: Option<usize>,
+    /// also write what is said on stderr to this file, with times; at 1 MiB it becomes FILE.1
+    #[argh(option, arg_name = "file")]
+    log_file: Option<PathBuf>,
     /// say more on stderr; twice for everything
     #[argh(switch, short = 'v')]
     verbose: u8,
@@ -111,11 +120,22 @@ pub(super) struct Context {
     pub(super) backend: Backend,
     /// Threads of the CPU backend, 1 or more.
     pub(super) threads: usize,
-    /// Set by Ctrl-C and SIGTERM.
+    /// Memory that the run may take: the profile's share, or less where the machine has less.
+    pub(super) budget: Budget,
+    /// Set by Ctrl-C and SIGTERM, and by the watch.
     pub(super) stop: Stop,
 }
 
-/// Runs the program and returns its exit code: 0 success, 1 a failure of the world, 2 a wrong call, 130 stopped.
+impl Context {
+    /// A watch over memory, heat, and the disk of the folder `writes_to`.
+    fn watch(&self, writes_to: Option<&Path>) -> Result<Watch> {
+        let writes_to = writes_to.map(Path::to_path_buf);
+        Watch::start(Tree::machine(), &self.profile.watch, self.budget.bytes(), writes_to, &self.stop)
+    }
+}
+
+/// Runs the program and returns its exit code: 0 success, 1 a failure of the world, 2 a wrong call, 75 stopped by itself
+/// before memory or disk ran out, 130 stopped.
 pub fn main() -> i32 {
     match run(std::env::args_os().skip(1)) {
         Ok(()) => 0,
@@ -139,17 +159,24 @@ fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
         Err(argh::EarlyExit { output, status: Ok(()) }) => return out::outln!("{}", output.trim_end()),
         Err(argh::EarlyExit { output, status: Err(()) }) => return Err(wrong_call(&output, &args)),
     };
-    start_log(args.verbose);
-    let (profile, chosen) = profile::choose(&args.profile, &Machine::read())?;
+    start_log(args.verbose, args.log_file.as_deref())?;
+    let machine = Machine::read();
+    if machine.address_bytes.is_some() {
+        keep_to_one_heap();
+    }
+    let (profile, chosen) = profile::choose(&args.profile, &machine)?;
     log::info!("{chosen}");
     let threads = match args.threads {
         Some(0) => return Err(Error::call("--threads", "0, expected 1 or more")),
         Some(threads) => threads,
-        None => profile.device.cores.min(Machine::read().cores),
+        None => profile.device.cores.min(machine.cores),
     };
     let backend = Backend { choice: args.backend, gpus: args.gpus.map_or_else(Vec::new, |gpus| gpus.0), threads };
-    let ctx = Context { profile, backend, threads, stop: Stop::on_signals()? };
-    args.command.run(&ctx)
+    let n_threads = threads.max(profile.convert.workers) + profile.train.dataloader_workers + THREADS_BESIDE;
+    let budget = Budget::new(profile.ram_budget_bytes(), &machine, n_threads);
+    let ctx = Context { profile, backend, threads, budget, stop: Stop::on_signals()? };
+    let done = args.command.run(&ctx);
+    done.map_err(|e| ctx.stop.why().map_or(e.clone(), |why| e.because(why)))
 }
 
 /// argh's complaint in the house's form.
@@ -175,16 +202,25 @@ fn wrong_call(output: &str, args: &[&str]) -> Error {
 }
 
 /// Log lines on stderr: `RUST_LOG` if it is set, else info, with -v debug, with -vv trace. Bare text at info, as for people.
-fn start_log(verbose: u8) {
+/// `file` gets them too, with times.
+fn start_log(verbose: u8, file: Option<&Path>) -> Result<()> {
     let level = match verbose {
         0 => "info",
         1 => "debug",
         _ => "trace",
     };
+    let file = file.map(log_file::LogFile::open).transpose()?;
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
-        .format(|out, record| match record.level() {
-            log::Level::Info => writeln!(out, "{}", record.args()),
-            level => writeln!(out, "{}: {}", level.as_str().to_ascii_lowercase(), record.args()),
+        .format(move |out, record| {
+            let line = match record.level() {
+                log::Level::Info => record.args().to_string(),
+                level => format!("{}: {}", level.as_str().to_ascii_lowercase(), record.args()),
+            };
+            if let Some(file) = &file {
+                file.write(&line);
+            }
+            writeln!(out, "{line}")
         })
         .init();
+    Ok(())
 }

@@ -2,16 +2,19 @@
 
 use super::Context;
 use super::out::outln;
+use crate::base::fs::write_whole;
 use crate::base::{Error, Result};
-use crate::profile::{BUILT_IN, Profile};
+use crate::device::Machine;
+use crate::profile::{self, BUILT_IN, Profile};
 use argh::FromArgs;
+use std::path::Path;
 
-/// List the built-in profiles, or show one as a complete TOML file, ready to be copied and changed.
+/// List the profiles, show one as a complete TOML file, compare some, or write a new one for this machine.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "profiles")]
 pub(super) struct ProfilesArgs {
-    /// list (the default), show (the one in use), or show NAME
-    #[argh(positional, arg_name = "list|show [NAME]")]
+    /// list (the default); show (the one in use) or show NAME; compare NAME NAME...; new FILE
+    #[argh(positional, arg_name = "list|show|compare|new")]
     words: Vec<String>,
 }
 
@@ -21,7 +24,13 @@ pub(super) fn run(args: ProfilesArgs, ctx: &Context) -> Result<()> {
         [] | ["list"] => list(ctx),
         ["show"] => show_in_use(ctx),
         ["show", name] => show(name),
-        _ => Err(Error::call("profiles", format!("{:?}, expected list, show or show NAME", words.join(" ")))),
+        ["compare", ref names @ ..] if names.len() >= 2 => compare(names),
+        ["compare", ..] => {
+            Err(Error::call("profiles compare", "fewer than two profiles").hint("edgezero profiles compare nano xavier-nx"))
+        }
+        ["new", file] => new(Path::new(file)),
+        ["new"] => Err(Error::call("profiles new", "no name of a file").hint("edgezero profiles new mine.toml")),
+        _ => Err(Error::call("profiles", format!("{:?}, expected list, show, compare or new", words.join(" ")))),
     }
 }
 
@@ -60,4 +69,33 @@ fn show(name: &str) -> Result<()> {
         Some((_, text)) => outln!("{}", text.trim_end()),
         None => Err(Error::call("profiles show", format!("no profile is named {name:?}")).hint("edgezero profiles list")),
     }
+}
+
+/// A table of the keys in which they differ.
+fn compare(names: &[&str]) -> Result<()> {
+    let machine = Machine::read();
+    let profiles = names.iter().map(|name| Ok(profile::choose(name, &machine)?.0)).collect::<Result<Vec<Profile>>>()?;
+    let rows = profile::differences(&profiles)?;
+    let width = |i: usize| rows.iter().map(|(_, values)| values[i].len()).chain([names[i].len()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..names.len()).map(width).collect();
+    let first = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    let line = |key: &str, values: &[String]| {
+        let values: Vec<String> = values.iter().zip(&widths).map(|(value, width)| format!("{value:>width$}")).collect();
+        outln!("{key:first$}  {}", values.join("  "))
+    };
+    line("", &names.iter().map(|name| name.to_string()).collect::<Vec<_>>())?;
+    rows.iter().try_for_each(|(key, values)| line(key, values))
+}
+
+/// Writes a profile for this machine; a file that is there stays.
+fn new(file: &Path) -> Result<()> {
+    if file.exists() {
+        return Err(Error::new(file.display(), "is there already").hint("another file name"));
+    }
+    let name = file.file_stem().map_or("new".to_string(), |stem| stem.to_string_lossy().into_owned());
+    write_whole(file, profile::text_for(&Machine::read(), &name)?.as_bytes())?;
+    outln!("{}", file.display())?;
+    let used = if file.components().count() == 1 { Path::new(".").join(file) } else { file.to_path_buf() };
+    log::info!("use it with: edgezero --profile {} train", used.display());
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::device::peak_rss_bytes;
 use crate::infer::BackendChoice;
 use crate::profile::Profile;
 use crate::shard::Dataset;
-use crate::train::{self, Event, Job, METRICS_NAME, Start, TrainConfig, Validation};
+use crate::train::{self, BatchSize, Begun, Event, Job, METRICS_NAME, OnBoard, Start, TrainConfig, Validation};
 use argh::FromArgs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub(super) struct TrainArgs {
     /// folder of the run: checkpoints, metrics.jsonl and the net
     #[argh(option)]
     out: Option<PathBuf>,
-    /// go on at the latest checkpoint of the folder
+    /// go on at the latest checkpoint of the folder, or begin where there is none: what a service calls after each start
     #[argh(switch)]
     resume: bool,
 }
@@ -100,43 +100,62 @@ fn set<T: Clone>(to: &mut T, option: &Option<T>) {
 }
 
 pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
-    let config = args.config(&ctx.profile)?;
+    let mut config = args.config(&ctx.profile)?;
     if ctx.backend.choice == BackendChoice::TensorRt {
         return Err(Error::new("--backend tensorrt", "plays, it does not train").hint("--backend cuda, or --backend cpu"));
     }
     if ctx.backend.gpus.len() > 1 {
         return Err(Error::new("--gpus", "a run trains on one GPU").hint(format!("--gpus {}", ctx.backend.gpus[0])));
     }
-    let shards = match &args.shards {
-        Some(dir) => dir.clone(),
-        None => make_shards(&config, ctx)?,
-    };
-    let dataset = Arc::new(Dataset::open(&shards)?);
     let run_name = format!("{}-{}x{}", config.net, config.board_size, config.board_size);
     let out = args.out.clone().unwrap_or_else(|| config.runs_dir.join(run_name));
+    let begun = if args.resume { train::begun(&out)? } else { None };
+    let batch = follow(&mut config, begun.as_ref());
+    let watch = ctx.watch(Some(&out))?;
+    let shards = match &args.shards {
+        Some(dir) => dir.clone(),
+        None => make_shards(&config, begun.as_ref(), ctx)?,
+    };
+    let dataset = Arc::new(Dataset::open(&shards)?);
     let job = Job {
         config: &config,
         dataset,
         out: &out,
         start: if args.resume { Start::Resume } else { Start::Fresh },
         minutes: args.minutes,
-        ram_budget_bytes: ctx.profile.ram_budget_bytes(),
+        budget: ctx.budget,
+        watch: Some(&watch),
         stop: &ctx.stop,
     };
     match ctx.backend.cuda(Precision::Bf16)?.pop() {
-        Some(gpu) => train_on(gpu, &job),
-        None => train_on(CpuOps::new(ctx.threads)?, &job),
+        Some(gpu) => train_on(gpu, job, batch),
+        None => train_on(CpuOps::new(ctx.threads)?, job, batch),
     }
 }
 
-/// The shards of the folder of records, made anew if it changed.
-fn make_shards(config: &TrainConfig, ctx: &Context) -> Result<PathBuf> {
+/// Takes the batch of a run that goes on, if a step has as many positions as it had: less memory may have made it smaller.
+fn follow(config: &mut TrainConfig, begun: Option<&Begun>) -> BatchSize {
+    let Some(begun) = begun else { return BatchSize::Free };
+    if begun.batch_size * begun.accumulate == config.batch_size * config.accumulate {
+        (config.batch_size, config.accumulate) = (begun.batch_size, begun.accumulate);
+    }
+    BatchSize::Fixed
+}
+
+/// The shards of the folder of records, made anew if it changed. A run that goes on keeps the shards it began with.
+fn make_shards(config: &TrainConfig, begun: Option<&Begun>, ctx: &Context) -> Result<PathBuf> {
     let dir = &config.sgf_dir;
+    let shards = shards_dir(dir);
+    let unfinished = begun.filter(|begun| begun.step < begun.total_steps);
+    let is_its_data = |data: &str| Dataset::open(&shards).is_ok_and(|dataset| dataset.manifest().source.identity == data);
+    if unfinished.is_some_and(|begun| is_its_data(&begun.data)) {
+        log::info!("shards: {} are those the run began with; newer records wait for the next run", shards.display());
+        return Ok(shards);
+    }
     if !dir.exists() {
         let hint = format!("mkdir -p {}, and put .sgf files there; or --sgf-dir with the folder that has them", dir.display());
         return Err(Error::new(dir.display(), "no such folder of game records").hint(hint));
     }
-    let shards = shards_dir(dir);
     let convert = ConvertConfig { workers: config.parse_workers, ..ctx.profile.convert.clone() };
     super::convert::refresh(std::slice::from_ref(dir), &shards, &convert, ctx)?;
     Ok(shards)
@@ -150,11 +169,13 @@ fn shards_dir(sgf_dir: &Path) -> PathBuf {
     absolute.with_file_name(name)
 }
 
-fn train_on<O: Ops>(ops: O, job: &Job<'_>) -> Result<()> {
-    let config = job.config;
+fn train_on<O: Ops>(ops: O, job: Job<'_>, batch: BatchSize) -> Result<()> {
+    let config = &train::fitted(&ops, &job.dataset, job.config, &job.budget, batch)?;
+    let job = &Job { config, ..job };
     let plan = train::plan(job, &ops)?;
+    job.budget.say(&plan.needs);
     log::info!(
-        "train net={} params={} board={}x{} positions={} games={} held_out={} batch={} steps_per_epoch={} device={:?} memory_mib={}",
+        "train net={} params={} board={}x{} positions={} games={} held_out={} batch={} steps_per_epoch={} device={:?}",
         config.net,
         plan.n_params,
         config.board_size,
@@ -165,7 +186,6 @@ fn train_on<O: Ops>(ops: O, job: &Job<'_>) -> Result<()> {
         config.batch_size * config.accumulate,
         plan.steps_per_epoch,
         ops.describe(),
-        plan.bytes >> 20,
     );
     let progress = Progress::new("train");
     let summary = train::run(ops, job, plan, &mut |event| show(&progress, event));
@@ -184,6 +204,10 @@ fn train_on<O: Ops>(ops: O, job: &Job<'_>) -> Result<()> {
         summary.positions as f64 / seconds.max(1e-9),
         peak_rss_bytes() >> 20
     )?;
+    if let Some(joules) = summary.energy_j {
+        let per_thousand = joules * 1000.0 / (summary.positions as f64).max(1.0);
+        outln!("energy: {:.1} kJ, {per_thousand:.1} J for a thousand positions", joules / 1000.0)?;
+    }
     outln!("net: {}", job.out.join(train::AVERAGE_NAME).display())?;
     outln!("for KataGo and its GUIs: {}", job.out.join(train::KATAGO_NAME).display())?;
     outln!("metrics: {}", job.out.join(METRICS_NAME).display())
@@ -197,11 +221,12 @@ fn show(progress: &Progress, event: &Event) {
             r.total_steps,
             r.seconds_left(),
             &format!(
-                "{:.0} pos/s policy {:.2} value {:.2} top-1 {:.1}%",
+                "{:.0} pos/s policy {:.2} value {:.2} top-1 {:.1}%{}",
                 r.positions_per_second,
                 r.losses.policy_mean(),
                 r.losses.value_mean(),
-                100.0 * r.losses.policy_top1()
+                100.0 * r.losses.policy_top1(),
+                on_board(r.board.as_deref()).iter().map(|(_, value)| format!(" {value}")).collect::<String>()
             ),
             &[
                 ("epoch", format!("{:.2}", r.epoch)),
@@ -212,7 +237,10 @@ fn show(progress: &Progress, event: &Event) {
                 ("policy", format!("{:.3}", r.losses.policy_mean())),
                 ("top1", format!("{:.1}%", 100.0 * r.losses.policy_top1())),
                 ("value", format!("{:.3}", r.losses.value_mean())),
-            ],
+            ]
+            .into_iter()
+            .chain(on_board(r.board.as_deref()))
+            .collect::<Vec<_>>(),
         ),
         Event::Validation(v) => {
             let short = format!(
@@ -225,6 +253,20 @@ fn show(progress: &Progress, event: &Event) {
         }
         Event::Checkpoint { step, path } => log::debug!("checkpoint: step={step} path={}", path.display()),
     }
+}
+
+/// What the sensors say of the board, as far as they are there.
+fn on_board(board: Option<&OnBoard>) -> Vec<(&'static str, String)> {
+    let Some(board) = board else { return Vec::new() };
+    let it = &board.reading;
+    let parts = [
+        ("gpu", it.gpu_load.map(|load| format!("{:.0}%", 100.0 * load))),
+        ("heat", it.hottest().map(|hottest| format!("{:.0}°C", hottest.value))),
+        ("watts", it.power_w.map(|watts| format!("{watts:.1}W"))),
+        ("energy", board.joules_per_thousand.map(|joules| format!("{joules:.1}J/1000"))),
+        ("rest", (board.rest > 0.0).then(|| format!("{:.0}%", 100.0 * board.rest))),
+    ];
+    parts.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 fn key_values(l: &Losses) -> String {

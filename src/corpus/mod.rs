@@ -13,6 +13,7 @@
 //! Invariant: every position written was reached by legal moves or set up. Where a repair leaves a label in doubt, the
 //! label is masked.
 
+mod areas;
 pub mod config;
 mod convert;
 mod duplicate;

@@ -1,23 +1,12 @@
 //! What the end of a game tells about its positions.
 
+use super::areas::final_areas;
 use super::policy::Trust;
-use crate::base::rng::rng;
 use crate::compute::packed::plane_words;
-use crate::go::playout::Fates;
-use crate::go::rules::{Scoring, Tax};
-use crate::go::score::{Owners, area, plain_area, taxed_area, territory, without};
-use crate::go::{Color, Game, Point, PointSet};
+use crate::go::score::Owners;
+use crate::go::{Color, Game};
 use crate::sgf::{GameRecord, Margin, Winner};
 use crate::shard::Outcome;
-
-/// Two scores closer than this are the same; komi comes in halves, and quarters are the finest seen.
-const SCORE_TOLERANCE: f32 = 0.01;
-
-/// Games played out before a judgement is tried, in sum. Of 321,827 scored positions of strong 19x19 games 216,723 are
-/// judged as recorded after 16 games and 258,372 after 48 more.
-const PLAYOUTS: [usize; 2] = [16, 64];
-/// How much more often as its owner's a chain must end in random play to be alive: looked at in this order.
-const DEAD_SHARES: [f32; 3] = [0.0, -0.4, 0.4];
 
 /// Points by which a guess about komi, handicap or the end can be wrong: no komi of a real game is further from the usual one.
 const DOUBT_POINTS: f32 = 8.0;
@@ -96,60 +85,6 @@ fn told_of(record: &GameRecord, white_bonus: f32, trust: Trust) -> GameOutcome {
 fn uncounted(told: GameOutcome) -> GameOutcome {
     let winner = told.winner.filter(|_| told.score_white.is_none_or(|score| score.abs() > DOUBT_POINTS));
     GameOutcome { winner, score_white: None, areas: None, ..told }
-}
-
-/// The areas at the end of a game that two passes ended and that was counted as `score_white`.
-///
-/// Records do not say which stones were dead, so we judge: first those in areas that no play can take away (pass-alive,
-/// Benson 1976), then those that random play takes. A judgement counts only if the score that follows from it is the
-/// recorded one; else there are no areas, since a wrong target teaches worse than none.
-fn final_areas(end: &Game, score_white: f32) -> Option<Owners> {
-    if !end.is_over() || end.n_passes() < 2 {
-        return None;
-    }
-    let board = end.board();
-    let owners = area(board, end.rules().suicide);
-    let in_safe_area = |&p: &Point| board.get(p).is_some_and(|c| owners.of(c.opponent()).contains(p));
-    let dead: PointSet = board.size().points().filter(in_safe_area).collect();
-    areas_without(end, &dead, score_white).or_else(|| {
-        // The position is the seed, so the same game is judged the same way everywhere.
-        let (mut fates, mut rng) = (Fates::default(), rng(board.hash(), 0));
-        let mut judged = vec![dead];
-        PLAYOUTS.iter().find_map(|&n_playouts| {
-            fates.play(board, n_playouts, &mut rng);
-            DEAD_SHARES.iter().find_map(|&share| {
-                let dead = fates.dead(board, share);
-                // Most judgements are the same again, and so is their count.
-                if judged.contains(&dead) {
-                    return None;
-                }
-                judged.push(dead);
-                areas_without(end, &dead, score_white)
-            })
-        })
-    })
-}
-
-/// The areas without the `dead`, if the count is the recorded one.
-fn areas_without(end: &Game, dead: &PointSet, score_white: f32) -> Option<Owners> {
-    let same = |score: f32| (score - score_white).abs() < SCORE_TOLERANCE;
-    let (rules, clean) = (end.rules(), || without(end.board(), dead));
-    // People count territory by hand: shared points left open do not make the groups beside them a seki.
-    if rules.scoring == Scoring::Territory && same(territory_by_hand(end, dead)) {
-        return Some(plain_area(&clean()));
-    }
-    same(end.score_white(dead)).then(|| match rules.tax {
-        Tax::None => area(&clean(), rules.suicide),
-        Tax::Seki | Tax::All => taxed_area(&clean(), rules.suicide),
-    })
-}
-
-/// Territory without the rule that groups in seki have none.
-fn territory_by_hand(end: &Game, dead: &PointSet) -> f32 {
-    let [black, white] = territory(end.board(), dead, &PointSet::default()).map(|n| n as f32);
-    // Stones taken are points for the other colour.
-    let [black_taken, white_taken] = end.taken().map(|n| n as f32);
-    white + black_taken - black - white_taken + end.white_bonus()
 }
 
 fn planes(owners: &Owners, end: &Game) -> [Vec<u32>; 2] {

@@ -5,6 +5,7 @@ use super::groups::PACKED_FACTOR;
 use super::source::{Entry, is_packed, unpacked_bytes_max};
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::{Error, Result};
+use crate::device::Needs as Sum;
 use crate::shard::Source;
 
 /// What memory will be needed for, as far as names and sizes of files tell: what is likely, and the most that there can be
@@ -75,6 +76,10 @@ pub(super) struct Plan {
     pub workers: usize,
     pub queue_games: usize,
     pub memory: Range,
+    /// The same by part, at the most.
+    pub parts: Sum,
+    /// What the run may take, in bytes.
+    pub budget_bytes: u64,
 }
 
 /// Memory of a run without games in it: program, board tables, write buffers, block tables.
@@ -119,14 +124,27 @@ impl Plan {
                 (_, 2..) => workers -= 1,
                 _ => {
                     let what = format!("needs {} MB of memory", (fixed.at_most + in_flight(1, 1)) >> 20);
-                    let what = format!("{what}, the profile allows {} MB", ram_budget_bytes >> 20);
+                    let what = format!("{what}, it may have {} MB", ram_budget_bytes >> 20);
                     return Err(Error::new("convert", what).hint("splitting the largest file, or a profile with more memory"));
                 }
             }
         }
         let in_flight = in_flight(workers, queue_games);
         let memory = Range { likely: fixed.likely + in_flight, at_most: fixed.at_most + in_flight };
-        Ok(Plan { workers, queue_games, memory })
+        let parts = Sum::default()
+            .with("program", BASE_BYTES)
+            .with("files", needs.record.at_most * FILE_FACTOR)
+            .with("unpacking", needs.unpacking.at_most)
+            .with("known_games", known_bytes)
+            .with("games", in_flight);
+        if (workers, queue_games) != (config.workers.max(1), config.queue_games.max(1)) {
+            log::warn!(
+                "memory is short: queue_games {} -> {queue_games}, workers {} -> {workers}",
+                config.queue_games,
+                config.workers
+            );
+        }
+        Ok(Plan { workers, queue_games, memory, parts, budget_bytes: ram_budget_bytes })
     }
 
     /// Tells what the run will use.
@@ -140,6 +158,7 @@ impl Plan {
             self.workers,
             self.queue_games,
         );
+        self.parts.say(self.budget_bytes);
     }
 }
 
@@ -164,6 +183,6 @@ mod tests {
         assert_eq!(mb(tar), (28, 290));
         let huge = entry("all.sgf", 10 << 30, false);
         // Ten million games are known again by 700 MB.
-        assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("the profile allows 1024 MB"));
+        assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("it may have 1024 MB"));
     }
 }

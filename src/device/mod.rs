@@ -4,15 +4,21 @@
 //! Every reader takes a [`Tree`], so that a folder of recorded files can stand for any board.
 
 pub mod board;
+pub mod budget;
 pub mod clocks;
 pub mod cuda;
+pub mod governor;
+pub mod guard;
 pub mod memory;
 pub mod sensors;
 pub mod software;
 pub mod storage;
 pub mod tree;
+pub mod watch;
 
+pub use budget::{Budget, Needs};
 pub use tree::Tree;
+pub use watch::{Watch, WatchConfig};
 
 use memory::{Bound, kib_field};
 use std::fs;

@@ -4,7 +4,7 @@
 //! looked for again now and then. Loads are told by the kernel in thousandths, temperatures in thousandths of a degree.
 
 use super::tree::Tree;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::time::{Duration, Instant};
 
 /// Time after which missing nodes are looked for again.
@@ -49,10 +49,10 @@ pub struct Reading {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_mb: Option<f64>,
     /// Temperatures in °C by the sensor's name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_name")]
     pub temperatures: Vec<Named>,
     /// Power in W by the rail's name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_name")]
     pub rails: Vec<Named>,
     /// Power in W of the whole board.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,12 +63,16 @@ pub struct Reading {
 }
 
 /// A value with its sensor's name.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Named {
     /// The name.
     pub name: String,
     /// The value.
     pub value: f64,
+}
+
+fn by_name<S: Serializer>(values: &[Named], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_map(values.iter().map(|named| (&named.name, named.value)))
 }
 
 impl Reading {

@@ -84,10 +84,21 @@ pub struct GpuReport {
     pub left_out: Vec<String>,
 }
 
+/// How much is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything.
+    All,
+    /// The table of cases.
+    Cases,
+}
+
 /// What a check is asked for.
 pub struct GpuCheck<'a> {
     /// The GPU's number.
     pub gpu: usize,
+    /// How much.
+    pub part: Part,
     /// Threads of the CPU's results.
     pub threads: usize,
     /// How long each speed is measured for.
@@ -123,6 +134,9 @@ pub fn check(asked: &GpuCheck<'_>, tell: &mut dyn FnMut(&str)) -> Result<GpuRepo
     let precisions = precisions(&report.device);
     for precision in &precisions {
         report.cases.extend(table_of_cases(asked, *precision, tell)?);
+    }
+    if asked.part == Part::Cases {
+        return Ok(report);
     }
     for precision in &precisions {
         let window = asked.window.mul_f64(OP_SHARE);

@@ -4,6 +4,7 @@
 
 pub mod board;
 mod branch;
+pub mod eyes;
 pub mod game;
 pub mod handicap;
 pub mod ladder;

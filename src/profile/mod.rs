@@ -4,13 +4,18 @@
 //! value is in the range its room can use, or the profile is refused with file and line.
 
 mod choose;
+mod compare;
+mod fit;
 
 pub use choose::choose;
+pub use compare::differences;
+pub use fit::text_for;
 
 use crate::base::config::{BadValue, within};
 use crate::base::fs::read_limited;
 use crate::base::{Error, Result};
 use crate::corpus::ConvertConfig;
+use crate::device::WatchConfig;
 use crate::opponent::OpponentConfig;
 use crate::search::SearchConfig;
 use crate::train::TrainConfig;
@@ -42,6 +47,8 @@ pub struct Profile {
     pub device: DeviceConfig,
     /// How much of its memory a run may take.
     pub memory: MemoryConfig,
+    /// What a run leaves to the machine while it works.
+    pub watch: WatchConfig,
     /// Records to shards.
     pub convert: ConvertConfig,
     /// Shards to a net.
@@ -107,6 +114,7 @@ impl Profile {
         within("ram_mb", self.device.ram_mb, 256..=1 << 24, "MiB").map_err(|bad| ("device", bad))?;
         within("cores", self.device.cores, 1..=1024, "cores").map_err(|bad| ("device", bad))?;
         within("ram_share", self.memory.ram_share, 0.05..=0.95, "of device.ram_mb").map_err(|bad| ("memory", bad))?;
+        self.watch.check().map_err(|bad| ("watch", bad))?;
         self.convert.check().map_err(|bad| ("convert", bad))?;
         self.convert.archive.check().map_err(|bad| ("convert.archive", bad))?;
         self.train.check().map_err(|bad| ("train", bad))?;

@@ -7,7 +7,8 @@ use super::lock::{FolderLock, LOCK_NAME};
 use super::manifest::{
     self, LEDGER_NAME, LISTING_NAME, LedgerEntry, MANIFEST_NAME, Manifest, Report, SPOOL_PREFIX, ShardEntry, Source,
 };
-use crate::base::fs::{WholeFile, create_dir, sync_parent};
+use crate::base::bulk::BulkFile;
+use crate::base::fs::{create_dir, sync_parent};
 use crate::base::limits::BOARD_LEN_MAX;
 use crate::base::{Error, Result};
 use crate::compute::packed::row_bytes;
@@ -315,7 +316,7 @@ const COMPARE_BYTES: usize = 1 << 16;
 /// One shard file in the making.
 pub struct ShardWriter {
     path: PathBuf,
-    file: WholeFile,
+    file: BulkFile,
     games: Spool,
     len: usize,
     n_records: u64,
@@ -335,7 +336,7 @@ struct Crc {
 impl ShardWriter {
     /// Starts a file at `path` for boards whose longer side is `len`.
     pub fn create(path: &Path, len: usize) -> Result<ShardWriter> {
-        let mut file = WholeFile::create(path)?;
+        let mut file = BulkFile::create(path)?;
         file.write(&[0; HEADER_BYTES])?;
         let games = Spool::create(path.with_extension("games.part"))?;
         Ok(ShardWriter {
@@ -393,9 +394,7 @@ impl ShardWriter {
             games_crc: self.games_crc,
         };
         let bytes = header.to_bytes();
-        self.file.out().seek(SeekFrom::Start(0)).map_err(|e| Error::io(&self.path, &e))?;
-        self.file.write(&bytes)?;
-        self.file.place()?;
+        self.file.place(&bytes)?;
         let parts = header.parts().ok_or_else(|| Error::new(self.path.display(), "too large").hint(HINT_AGAIN))?;
         Ok(ShardEntry {
             file: identity.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -434,7 +433,7 @@ impl Spool {
         self.out.write_all(bytes).map_err(|e| Error::io(&self.path, &e))
     }
 
-    fn copy_to(&mut self, file: &mut WholeFile, identity: &mut Sha256) -> Result<()> {
+    fn copy_to(&mut self, file: &mut BulkFile, identity: &mut Sha256) -> Result<()> {
         self.out.seek(SeekFrom::Start(0)).map_err(|e| Error::io(&self.path, &e))?;
         let mut chunk = vec![0; 1 << 16];
         loop {

@@ -40,7 +40,7 @@ impl Settings {
         for free in ["sgf_dir", "runs_dir", "parse_workers", "dataloader_workers", "prefetch_factor"] {
             config.remove(free);
         }
-        for free in ["report_steps", "checkpoint_steps", "checkpoints_kept"] {
+        for free in ["report_steps", "checkpoint_steps", "checkpoint_minutes", "checkpoints_kept"] {
             config.remove(free);
         }
         Settings { data, config }
@@ -151,6 +151,30 @@ impl CheckpointFile {
             second,
         })
     }
+}
+
+/// What an unfinished run began with, as far as a new session must follow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Identity of the shards learned from.
+    pub data: String,
+    /// Positions of one forward and backward pass.
+    pub batch_size: usize,
+    /// Passes of one step.
+    pub accumulate: usize,
+    /// Steps done.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+}
+
+/// The run in this folder, by the latest of its checkpoints that can be read; none if there is none.
+pub fn begun(dir: &Path) -> Result<Option<Begun>> {
+    let latest = list(dir)?.iter().rev().find_map(|path| CheckpointFile::open(path).ok());
+    let Some(CheckpointFile { settings, state, .. }) = latest else { return Ok(None) };
+    let number = |key: &str| settings.config.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0) as usize;
+    let (batch_size, accumulate) = (number("batch_size"), number("accumulate"));
+    Ok(Some(Begun { data: settings.data, batch_size, accumulate, step: state.step, total_steps: state.total_steps }))
 }
 
 /// Checkpoints of a run's folder, oldest first.

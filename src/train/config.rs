@@ -46,8 +46,10 @@ pub struct TrainConfig {
     pub validation_positions_max: usize,
     /// Optimiser steps between two reports in `metrics.jsonl`.
     pub report_steps: usize,
-    /// Optimiser steps between two checkpoints.
+    /// Optimiser steps between two checkpoints, at the most.
     pub checkpoint_steps: usize,
+    /// Minutes between two checkpoints, at the most: what a power cut costs.
+    pub checkpoint_minutes: f64,
     /// Checkpoints kept, the latest ones.
     pub checkpoints_kept: usize,
     /// Threads that read game records into shards.
@@ -93,6 +95,7 @@ impl TrainConfig {
         within("validation_positions_max", self.validation_positions_max, 1..=10_000_000, "positions")?;
         within("report_steps", self.report_steps, 1..=1_000_000, "steps")?;
         within("checkpoint_steps", self.checkpoint_steps, 1..=10_000_000, "steps")?;
+        within("checkpoint_minutes", self.checkpoint_minutes, 0.01..=1e6, "minutes")?;
         within("checkpoints_kept", self.checkpoints_kept, 1..=1000, "checkpoints")?;
         within("parse_workers", self.parse_workers, 1..=256, "threads")?;
         within("dataloader_workers", self.dataloader_workers, 1..=256, "threads")?;

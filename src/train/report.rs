@@ -1,12 +1,17 @@
 //! What a run tells while it works: reports, validations, and their lines in `metrics.jsonl`.
 
+use super::events::EventFile;
 use crate::base::{Error, Result};
 use crate::compute::Losses;
+use crate::device::sensors::Reading;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Longest time that lines wait in memory: cards and flash wear by small writes.
+const FLUSH_EVERY: Duration = Duration::from_secs(20);
 
 /// What happened in a run.
 #[derive(Clone, Debug)]
@@ -56,6 +61,19 @@ pub struct Report {
     pub gradient_norm: f64,
     /// Sums over the positions since the last report.
     pub losses: Losses,
+    /// What the machine says, where it is watched.
+    pub board: Option<Box<OnBoard>>,
+}
+
+/// The machine while it trains.
+#[derive(Clone, Debug)]
+pub struct OnBoard {
+    /// Its sensors at the moment of the report.
+    pub reading: Reading,
+    /// Share of the time that is rested for heat or power, 0 to 0.9.
+    pub rest: f64,
+    /// Energy in J of the whole board for a thousand positions; none where no rail is measured.
+    pub joules_per_thousand: Option<f64>,
 }
 
 /// The averaged net on held-out positions.
@@ -81,19 +99,22 @@ impl Event {
     /// The line of `metrics.jsonl`, if this event has one.
     fn line(&self) -> Option<Value> {
         match self {
-            Event::Report(r) => Some(with_losses(
-                json!({
-                    "kind": "train",
-                    "step": r.step,
-                    "epoch": rounded(r.epoch),
-                    "positions": r.positions,
-                    "seconds": rounded(r.training.as_secs_f64()),
-                    "positions_per_second": rounded(r.positions_per_second),
-                    "waiting_share": rounded(r.waiting_share),
-                    "learning_rate": f64::from(r.learning_rate),
-                    "gradient_norm": rounded(r.gradient_norm),
-                }),
-                &r.losses,
+            Event::Report(r) => Some(with_board(
+                with_losses(
+                    json!({
+                        "kind": "train",
+                        "step": r.step,
+                        "epoch": rounded(r.epoch),
+                        "positions": r.positions,
+                        "seconds": rounded(r.training.as_secs_f64()),
+                        "positions_per_second": rounded(r.positions_per_second),
+                        "waiting_share": rounded(r.waiting_share),
+                        "learning_rate": f64::from(r.learning_rate),
+                        "gradient_norm": rounded(r.gradient_norm),
+                    }),
+                    &r.losses,
+                ),
+                r.board.as_deref(),
             )),
             Event::Validation(v) => {
                 Some(with_losses(json!({"kind": "validation", "step": v.step, "epoch": rounded(v.epoch)}), &v.losses))
@@ -120,32 +141,89 @@ fn with_losses(mut line: Value, losses: &Losses) -> Value {
     line
 }
 
+fn with_board(mut line: Value, board: Option<&OnBoard>) -> Value {
+    let Some(board) = board else { return line };
+    // A reading of plain numbers and names.
+    let mut it = serde_json::to_value(&board.reading).unwrap_or_default();
+    it["rest"] = rounded(board.rest).into();
+    if let Some(joules) = board.joules_per_thousand {
+        it["joules_per_thousand_positions"] = rounded(joules).into();
+    }
+    line["board"] = it;
+    line
+}
+
+/// The numbers of a line for TensorBoard: `train/loss`, `validation/loss`, `board/power_w`, `board/temperatures/cpu`.
+fn scalars(group: &str, line: &Value) -> Vec<(String, f64)> {
+    let mut found = Vec::new();
+    for (key, value) in line.as_object().into_iter().flatten() {
+        match (key.as_str(), value) {
+            ("step" | "kind", _) => {}
+            ("board", _) => found.extend(scalars("board", value)),
+            (_, Value::Object(_)) => found.extend(scalars(&format!("{group}/{key}"), value)),
+            _ => found.extend(value.as_f64().map(|number| (format!("{group}/{key}"), number))),
+        }
+    }
+    found
+}
+
 /// Six digits after the point are more than any of these numbers mean.
 fn rounded(x: f64) -> f64 {
     (x * 1e6).round() / 1e6
 }
 
-/// Appends events to a run's `metrics.jsonl`.
+/// Appends events to a run's `metrics.jsonl` and to its event file for TensorBoard, some seconds' worth at once.
 pub(super) struct MetricsFile {
     path: PathBuf,
     file: File,
+    buffer: String,
+    events: EventFile,
+    flushed: Instant,
 }
 
 impl MetricsFile {
-    /// Opens the file for a run that stands at `step`: what is made again is cut off, the lines of later steps and the
-    /// validation of this one.
-    pub(super) fn open(path: &Path, step: u64) -> Result<MetricsFile> {
-        let io = |e: std::io::Error| Error::io(path, &e);
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+    /// Opens the file `name` in the folder of a run that stands at `step`: what is made again is cut off, the lines of later
+    /// steps and the validation of this one.
+    pub(super) fn open(dir: &Path, name: &str, step: u64) -> Result<MetricsFile> {
+        let path = dir.join(name);
+        let io = |e: std::io::Error| Error::io(&path, &e);
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(io)?;
         let kept = bytes_up_to(&file, step).map_err(io)?;
         file.set_len(kept).map_err(io)?;
-        Ok(MetricsFile { path: path.to_path_buf(), file })
+        let events = EventFile::create(dir, step)?;
+        Ok(MetricsFile { path, file, buffer: String::new(), events, flushed: Instant::now() })
     }
 
-    /// Appends the event's line.
+    /// Appends the event's line. The first lines of a session and those of validations are written at once.
     pub(super) fn append(&mut self, event: &Event) -> Result<()> {
         let Some(line) = event.line() else { return Ok(()) };
-        self.file.write_all(format!("{line}\n").as_bytes()).map_err(|e| Error::io(&self.path, &e))
+        let (step, kind) = (line["step"].as_u64().unwrap_or(0), line["kind"].as_str().unwrap_or("train"));
+        self.events.add(step, &scalars(kind, &line));
+        self.buffer.push_str(&format!("{line}\n"));
+        match matches!(event, Event::Validation(_)) || self.flushed.elapsed() >= FLUSH_EVERY {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what waits, until it is on the disk.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.flush()?;
+        self.file.sync_data().map_err(|e| Error::io(&self.path, &e))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.flushed = Instant::now();
+        self.file.write_all(self.buffer.as_bytes()).map_err(|e| Error::io(&self.path, &e))?;
+        self.buffer.clear();
+        self.events.flush()
+    }
+}
+
+impl Drop for MetricsFile {
+    fn drop(&mut self) {
+        // A run that ends by an error tells that one.
+        let _ = self.flush();
     }
 }
 
@@ -172,20 +250,29 @@ mod tests {
 
     #[test]
     fn a_resumed_run_cuts_what_it_will_do_again() {
-        let path = std::env::temp_dir().join(format!("edgezero-metrics-{}.jsonl", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        let mut file = MetricsFile::open(&path, 0).unwrap();
+        let dir = std::env::temp_dir().join(format!("edgezero-metrics-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut file = MetricsFile::open(&dir, "m.jsonl", 0).unwrap();
         for step in [10, 20, 30] {
             file.append(&train_report(step)).unwrap();
             file.append(&Event::Validation(Validation { step, epoch: 0.5, losses: Losses::default() })).unwrap();
         }
         file.file.write_all(b"{\"step\": 4").unwrap();
-        drop(MetricsFile::open(&path, 20).unwrap());
-        let text = std::fs::read_to_string(&path).unwrap();
+        drop(file);
+        drop(MetricsFile::open(&dir, "m.jsonl", 20).unwrap());
+        let text = std::fs::read_to_string(dir.join("m.jsonl")).unwrap();
         let steps: Vec<u64> = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap()).collect();
         // The run validates at step 20 before it goes on.
         assert_eq!(steps, [10, 10, 20]);
-        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn lines_become_scalars() {
+        let line = json!({"kind": "train", "step": 3, "loss": 1.5, "board": {"power_w": 7.0, "temperatures": {"cpu": 50.0}, "throttled_by": ["x"]}});
+        let named: Vec<String> = scalars("train", &line).into_iter().map(|(tag, value)| format!("{tag}={value}")).collect();
+        assert_eq!(named, ["board/power_w=7", "board/temperatures/cpu=50", "train/loss=1.5"]);
     }
 
     fn train_report(step: u64) -> Event {
@@ -201,6 +288,7 @@ mod tests {
             learning_rate: 0.1,
             gradient_norm: 1.0,
             losses: Losses::default(),
+            board: None,
         })
     }
 }

@@ -1,16 +1,18 @@
 //! A run from its plan to its net.
 
 use super::batch::HostBatch;
+use super::budget::needs;
 use super::checkpoint::{self, Checkpoint, CheckpointFile, Settings};
 use super::config::TrainConfig;
-use super::learner::{Learner, fresh, learner_bytes};
+use super::learner::{Learner, fresh};
 use super::prefetch::{PrefetchPlan, Prefetcher};
-use super::report::{Event, MetricsFile, Report, Validation};
+use super::report::{Event, MetricsFile, OnBoard, Report, Validation};
 use super::schedule::Schedule;
 use crate::base::fs::create_dir;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
-use crate::compute::{ConvShape, Losses, Ops, Tallied};
+use crate::compute::{Losses, Ops, Tallied};
+use crate::device::{Budget, Needs, Watch};
 use crate::net::{Net, NetConfig, katago, tensors};
 use crate::shard::{Dataset, Sampler, Split};
 use std::path::Path;
@@ -50,8 +52,10 @@ pub struct Job<'a> {
     pub start: Start,
     /// Train for about this time instead of a number of epochs.
     pub minutes: Option<f64>,
-    /// Most bytes the run may take.
-    pub ram_budget_bytes: u64,
+    /// Memory that the run may take.
+    pub budget: Budget,
+    /// Watches over memory, disk and heat.
+    pub watch: Option<&'a Watch>,
     /// Asks for a clean end.
     pub stop: &'a Stop,
 }
@@ -69,8 +73,8 @@ pub struct Plan {
     pub n_params: usize,
     /// Steps of one pass over the positions.
     pub steps_per_epoch: u64,
-    /// Bytes of net, tensors, optimiser, checkpoints and batches.
-    pub bytes: u64,
+    /// Memory by part.
+    pub needs: Needs,
 }
 
 /// How a run ended.
@@ -86,6 +90,8 @@ pub struct Summary {
     pub positions: u64,
     /// Time of this session's training.
     pub training: Duration,
+    /// Energy in J that the board has drawn in this session; none where no rail is measured.
+    pub energy_j: Option<f64>,
 }
 
 /// Plans a run, and refuses one that has nothing to learn from or does not fit.
@@ -113,40 +119,14 @@ pub fn plan<O: Ops>(job: &Job<'_>, ops: &O) -> Result<Plan> {
         n_games: [train.n_games(), validation.n_games()],
         n_params: net.params().len(),
         steps_per_epoch: train.n_positions().div_ceil(step_positions),
-        bytes: run_bytes(ops, &net, config, config.batch_size),
+        needs: needs(ops, &job.dataset, &net, config),
         net,
         train: Arc::new(train),
         validation,
     };
-    if plan.bytes > job.ram_budget_bytes {
-        let mib = |b: u64| b >> 20;
-        let what = format!("needs {} MiB, the profile allows {} MiB", mib(plan.bytes), mib(job.ram_budget_bytes));
-        return Err(Error::new("training", what).hint(smaller(ops, &plan.net, config, job.ram_budget_bytes)));
-    }
-    Ok(plan)
-}
-
-/// Bytes of a run with batches of `batch_size`: learner, checkpoints, scratch memory, batches read ahead.
-fn run_bytes<O: Ops>(ops: &O, net: &Net, config: &TrainConfig, batch_size: usize) -> u64 {
-    let (len, channels) = (config.board_size, net.arch().channels());
-    let widest = ConvShape { n: batch_size, len, kernel_y: 3, kernel_x: 3, c_in: channels, c_out: channels };
-    let n_batches = config.dataloader_workers * (config.prefetch_factor + 1) + 1;
-    let batches = n_batches * HostBatch::bytes(batch_size, len);
-    (learner_bytes(net, config, batch_size) + batches + ops.scratch_bytes(widest)) as u64
-}
-
-/// What would fit into the budget.
-fn smaller<O: Ops>(ops: &O, net: &Net, config: &TrainConfig, budget_bytes: u64) -> String {
-    // Scratch memory does not grow evenly with the batch, but it never shrinks: halve the range that holds the largest one.
-    let fits = |batch_size: usize| run_bytes(ops, net, config, batch_size) <= budget_bytes;
-    let (mut fitting, mut too_large) = (0, config.batch_size);
-    while fitting + 1 < too_large {
-        let middle = (fitting + too_large) / 2;
-        if fits(middle) { fitting = middle } else { too_large = middle }
-    }
-    match fitting {
-        0 => "a smaller net with --net, or a profile with more memory".to_string(),
-        fitting => format!("--batch-size {fitting}, with accumulate raised in the profile"),
+    match job.budget.fits(&plan.needs) {
+        true => Ok(plan),
+        false => Err(job.budget.refusal("train", &plan.needs, "a smaller --net, or a profile with more memory")),
     }
 }
 
@@ -157,11 +137,12 @@ pub fn run<O: Ops>(ops: O, job: &Job<'_>, plan: Plan, tell: &mut dyn FnMut(&Even
     let (ops, from) = starting_point(ops, job, &plan, &settings)?;
     let mut session = Session {
         learner: Learner::new(ops, job.config, job.config.board_size, &from)?,
-        metrics: MetricsFile::open(&job.out.join(METRICS_NAME), from.step)?,
+        metrics: MetricsFile::open(job.out, METRICS_NAME, from.step)?,
         batch: HostBatch::new(job.config.batch_size, job.config.board_size),
         schedule: schedule(job.config, from.total_steps),
         total_steps: from.total_steps,
         last_checkpoint: (from.step > 0).then_some(from.step),
+        checkpoint_at: Instant::now(),
         job,
         plan: &plan,
         settings,
@@ -245,6 +226,8 @@ struct Session<'a, O: Ops> {
     schedule: Schedule,
     total_steps: u64,
     last_checkpoint: Option<u64>,
+    /// When the last checkpoint was written, or the session began.
+    checkpoint_at: Instant,
     job: &'a Job<'a>,
     plan: &'a Plan,
     settings: Settings,
@@ -257,6 +240,8 @@ struct Since {
     sums: Tallied,
     steps: u64,
     waited: Duration,
+    /// What the board had drawn before, in J.
+    energy_j: Option<f64>,
 }
 
 impl<O: Ops> Session<'_, O> {
@@ -276,7 +261,10 @@ impl<O: Ops> Session<'_, O> {
             },
         )?;
         let mut training = Duration::ZERO;
-        let (mut since, mut since_start) = (Since::default(), Instant::now());
+        let energy_before = self.energy_j();
+        let mut since_start = Instant::now();
+        let mut since = Since { energy_j: energy_before, ..Since::default() };
+        let mut worked = Instant::now();
         while self.learner.step() < self.total_steps {
             if self.job.stop.requested() {
                 self.read(&mut since)?;
@@ -286,7 +274,7 @@ impl<O: Ops> Session<'_, O> {
             let step = self.learner.step();
             let is_last = step == self.total_steps;
             let validates = is_last || step.is_multiple_of(self.plan.steps_per_epoch);
-            let keeps = is_last || step.is_multiple_of(config.checkpoint_steps as u64);
+            let keeps = is_last || step.is_multiple_of(config.checkpoint_steps as u64) || self.checkpoint_is_due();
             let reports = is_last || step.is_multiple_of(config.report_steps as u64);
             if validates || keeps || reports {
                 self.read(&mut since)?;
@@ -296,7 +284,7 @@ impl<O: Ops> Session<'_, O> {
                 let spent = since_start.elapsed();
                 training += spent;
                 self.report(&since, spent, training, (step - first_step) * step_positions)?;
-                (since, since_start) = (Since::default(), Instant::now());
+                (since, since_start) = (Since { energy_j: self.energy_j(), ..Since::default() }, Instant::now());
             }
             let paused = Instant::now();
             if validates {
@@ -306,10 +294,15 @@ impl<O: Ops> Session<'_, O> {
                 self.write_checkpoint()?;
             }
             since_start += paused.elapsed();
+            if let Some(watch) = self.job.watch {
+                watch.rest(worked.elapsed());
+                worked = Instant::now();
+            }
         }
         self.write_nets()?;
         let steps = self.learner.step();
-        Ok(Summary { before, after, steps, positions: (steps - first_step) * step_positions, training })
+        let energy_j = self.energy_j().map(|now| now - energy_before.unwrap_or(0.0));
+        Ok(Summary { before, after, steps, positions: (steps - first_step) * step_positions, training, energy_j })
     }
 
     /// Learns from the next batches; what they showed waits on the device for [`Session::read`].
@@ -344,6 +337,24 @@ impl<O: Ops> Session<'_, O> {
         Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out")
     }
 
+    /// Whether a power cut would cost more than the profile allows.
+    fn checkpoint_is_due(&self) -> bool {
+        self.checkpoint_at.elapsed().as_secs_f64() >= 60.0 * self.job.config.checkpoint_minutes
+    }
+
+    /// What the board has drawn since the watch began, in J.
+    fn energy_j(&self) -> Option<f64> {
+        self.job.watch?.seen().energy_j
+    }
+
+    /// What the board says of the steps `since` the last report.
+    fn on_board(&self, since: &Since, positions: u64) -> Option<OnBoard> {
+        let seen = self.job.watch?.seen();
+        let joules = seen.energy_j.map(|now| now - since.energy_j.unwrap_or(0.0));
+        let thousands = positions as f64 / 1000.0;
+        Some(OnBoard { reading: seen.reading, rest: seen.rest, joules_per_thousand: joules.map(|j| j / thousands.max(1e-9)) })
+    }
+
     fn epoch(&self) -> f64 {
         self.learner.step() as f64 / self.plan.steps_per_epoch as f64
     }
@@ -363,6 +374,7 @@ impl<O: Ops> Session<'_, O> {
             learning_rate: self.schedule.rate(step - 1),
             gradient_norm: since.sums.norms / since.steps as f64,
             losses: since.sums.losses,
+            board: self.on_board(since, since.sums.losses.n).map(Box::new),
         });
         self.say(&event)
     }
@@ -389,7 +401,10 @@ impl<O: Ops> Session<'_, O> {
 
     fn write_checkpoint(&mut self) -> Result<()> {
         let step = self.learner.step();
+        self.checkpoint_at = Instant::now();
         if self.last_checkpoint != Some(step) {
+            // What a new session finds there is what it goes on from.
+            self.metrics.sync()?;
             let path = self.learner.checkpoint(self.total_steps)?.write(self.job.out, &self.settings)?;
             checkpoint::prune(self.job.out, self.job.config.checkpoints_kept)?;
             self.last_checkpoint = Some(step);
@@ -407,6 +422,7 @@ impl<O: Ops> Session<'_, O> {
 
     fn write_nets(&mut self) -> Result<()> {
         let net = self.learner.average()?;
+        self.metrics.sync()?;
         tensors::save(&self.job.out.join(AVERAGE_NAME), &net)?;
         katago::save(&self.job.out.join(KATAGO_NAME), &net)
     }

@@ -105,7 +105,7 @@ fn fan_command(it: &Examination) -> String {
         (Some(_), Some(..=32)) => "sudo sh -c 'echo 255 > /sys/devices/pwm-fan/target_pwm'".to_string(),
         (Some(_), _) => "sudo systemctl stop nvfancontrol && sudo sh -c 'echo 255 > $(dirname $(grep -l pwmfan /sys/class/hwmon/*/name))/pwm1'"
             .to_string(),
-        (None, _) => "edgezero train --threads N   # with half of the cores, and dust out of the fans".to_string(),
+        (None, _) => format!("edgezero --threads {} train   # half of the cores; dust in the fans?", (it.cpu.online / 2).max(1)),
     }
 }
 

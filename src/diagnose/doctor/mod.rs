@@ -11,6 +11,7 @@ pub use findings::{Finding, Level};
 use crate::device::Tree;
 use crate::device::board::Board;
 use crate::device::clocks::{Cpu, PowerModes};
+use crate::device::cuda::Driver;
 use crate::device::memory::{Bound, Memory, resident_bound};
 use crate::device::sensors::{Reading, Sensors};
 use crate::device::software::{Packages, Software};
@@ -79,7 +80,7 @@ impl Examination {
         let throttles_at = sensors.zones().iter().filter_map(|zone| Some((zone.name.clone(), zone.throttles_at?)));
         let here = tree.is_machine();
         Examination {
-            backends: backends(&board, &software),
+            backends: backends(&board, &software, here),
             cpu: Cpu::read(tree),
             power: PowerModes::read(tree),
             memory_bound: resident_bound(tree, memory.total_bytes.unwrap_or(0)),
@@ -143,12 +144,15 @@ fn is_known_tensorrt((major, minor): (u32, u32)) -> bool {
     matches!((major, minor), (8, 2..=6) | (10, _))
 }
 
-/// What would open, in the order in which it is tried.
-fn backends(board: &Board, software: &Software) -> Vec<Backend> {
+/// What would open, in the order in which it is tried; on this machine (`here`) the driver itself is asked.
+fn backends(board: &Board, software: &Software, here: bool) -> Vec<Backend> {
     let has_gpu = board.chip.is_some() || !board.cards.is_empty();
-    let cuda = if !has_gpu {
+    let driver = if here { Driver::get().map(drop).map_err(|e| e.what().to_string()) } else { Ok(()) };
+    let cuda = if let Err(why) = driver {
+        Err(why)
+    } else if !here && !has_gpu {
         Err("no NVIDIA GPU".to_string())
-    } else if software.libcuda.is_none() {
+    } else if !here && software.libcuda.is_none() {
         Err("no libcuda.so: the driver is missing".to_string())
     } else if software.nvrtc.is_none() {
         Err("no libnvrtc.so: the toolkit is missing".to_string())

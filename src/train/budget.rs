@@ -1,0 +1,104 @@
+//! What a run will take, by part, and how it is made to fit.
+//!
+//! What is made smaller, in this order, each as far as needed: batches read ahead (`prefetch_factor`, then
+//! `dataloader_workers`), which changes no number of the run; then the batch is halved and `accumulate` doubled, so a step
+//! still has as many positions. A run that goes on keeps the batch that it began with. What does not fit then is refused.
+
+use super::batch::HostBatch;
+use super::config::{Optimizer, TrainConfig};
+use super::learner::learner_bytes;
+use crate::base::Result;
+use crate::compute::{ConvShape, Ops};
+use crate::device::{Budget, Needs};
+use crate::net::{Net, NetConfig, train_bytes};
+use crate::shard::Dataset;
+
+/// Smallest batch that is made: norms of fewer positions are noise.
+const BATCH_MIN: usize = 8;
+/// Bytes of a game in the samplers of both splits.
+const GAME_BYTES: u64 = 16;
+
+/// Whether the batch may be made smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// A new run decides.
+    Free,
+    /// The run began with it.
+    Fixed,
+}
+
+/// What a run under `config` takes.
+pub(super) fn needs<O: Ops>(ops: &O, dataset: &Dataset, net: &Net, config: &TrainConfig) -> Needs {
+    let (len, n, channels) = (config.board_size, config.batch_size, net.arch().channels());
+    let flat = 4 * net.params().len();
+    let moments = match config.optimizer {
+        Optimizer::Sgd => 1,
+        Optimizer::AdamW => 2,
+    };
+    let widest = ConvShape { n, len, kernel_y: 3, kernel_x: 3, c_in: channels, c_out: channels };
+    let weights = 2 * flat + 4 * net.stats().len();
+    let optimiser = moments * flat;
+    let activations = train_bytes(net.arch(), n, len) - weights;
+    let copies = learner_bytes(net, config, n) - activations - weights - optimiser;
+    let n_batches = config.dataloader_workers * (config.prefetch_factor + 1) + 1;
+    let mapped: u64 = dataset.manifest().shards.iter().map(|shard| shard.bytes).sum();
+    Needs::program()
+        .with("net", weights as u64)
+        .with("optimiser", optimiser as u64)
+        .with("activations", activations as u64)
+        .with("scratch", ops.scratch_bytes(widest) as u64)
+        .with("prefetch", (n_batches * HostBatch::bytes(n, len)) as u64)
+        .with("checkpoints", copies as u64)
+        .with("games", GAME_BYTES * dataset.n_games())
+        .with_mapped(mapped)
+}
+
+/// The settings of a run that fits, smaller than `config` where that is too large; says what was changed.
+///
+/// # Errors
+/// Not even the smallest run fits.
+pub fn fitted<O: Ops>(
+    ops: &O,
+    dataset: &Dataset,
+    config: &TrainConfig,
+    budget: &Budget,
+    batch: BatchSize,
+) -> Result<TrainConfig> {
+    let net = NetConfig::named(&config.net)?.init(config.seed);
+    let mut config = config.clone();
+    let mut changes = Vec::new();
+    loop {
+        let needs = needs(ops, dataset, &net, &config);
+        if budget.fits(&needs) {
+            budget.say_shrunk(&changes);
+            return Ok(config);
+        }
+        if !smaller(&mut config, batch, &mut changes) {
+            let hint = match batch {
+                BatchSize::Free => "a smaller --net, a smaller --board-size, or a profile with more memory",
+                BatchSize::Fixed => "the memory that the run began with, or a new --out",
+            };
+            return Err(budget.refusal("train", &needs, hint));
+        }
+    }
+}
+
+/// Takes the next step of the order; says whether there was one.
+fn smaller(config: &mut TrainConfig, batch: BatchSize, changes: &mut Vec<String>) -> bool {
+    let before = config.clone();
+    if config.prefetch_factor > 1 {
+        config.prefetch_factor = 1;
+        changes.push(format!("prefetch_factor {} -> 1", before.prefetch_factor));
+    } else if config.dataloader_workers > 1 {
+        config.dataloader_workers = 1;
+        changes.push(format!("dataloader_workers {} -> 1", before.dataloader_workers));
+    } else if batch == BatchSize::Free && config.batch_size.is_multiple_of(2) && config.batch_size / 2 >= BATCH_MIN {
+        config.batch_size /= 2;
+        config.accumulate *= 2;
+        changes.push(format!("batch_size {} -> {}", before.batch_size, config.batch_size));
+        changes.push(format!("accumulate {} -> {}", before.accumulate, config.accumulate));
+    } else {
+        return false;
+    }
+    true
+}
