@@ -1,6 +1,6 @@
 //! Builds the look-alikes of libcuda and libnvrtc, and runs tests of this program in children that load them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 

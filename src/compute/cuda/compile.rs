@@ -1,4 +1,4 @@
-//! Kernels for the device at hand: embedded, from the disk, or compiled by NVRTC and kept on the disk.
+//! Kernels for the device at hand: from the disk, or compiled by NVRTC and kept on the disk.
 
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
@@ -32,9 +32,6 @@ impl Source {
 pub(super) fn image(context: &Context, source: &Source) -> Result<Vec<u8>> {
     let capability = context.facts().capability;
     let text = source.text();
-    if let Some(image) = super::embedded::find(source.name, capability, &text) {
-        return Ok(image);
-    }
     let file = cache_dir().map(|dir| {
         let key = key(context, &text);
         dir.join("kernels").join(format!("{}-{}-{key}.cubin", source.name, CapabilityText(capability)))

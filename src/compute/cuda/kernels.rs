@@ -1,6 +1,7 @@
 //! The kernels by their names, loaded for a device. Each .cu file is a module.
 
 use super::compile::{Source, image};
+use super::embedded;
 use super::tensor::{Tensor, TensorKernels};
 use crate::base::Result;
 use crate::device::cuda::{Context, Function, Module};
@@ -117,11 +118,21 @@ impl Kernels {
     }
 }
 
-/// A module on a device.
+/// A module on a device: what is part of the program, where the driver takes it, else compiled here.
 pub(super) fn load(context: &Context, source: &Source) -> Result<Module> {
-    let mut image = image(context, source)?;
+    if let Some(bytes) = embedded::find(source.name, context.facts().capability) {
+        match load_image(context, source.name, bytes.to_vec()) {
+            Ok(module) => return Ok(module),
+            // an older driver than the kernels were made for
+            Err(e) => log::debug!("{e}; compiling them here"),
+        }
+    }
+    load_image(context, source.name, image(context, source)?)
+}
+
+fn load_image(context: &Context, name: &str, mut image: Vec<u8>) -> Result<Module> {
     // PTX is a text and must end as C's do; a cubin says itself how long it is.
     image.push(0);
     // SAFETY: the image was made by the compiler, as a whole, and checked where it came from the disk.
-    unsafe { Module::load(context, source.name, &image) }
+    unsafe { Module::load(context, name, &image) }
 }
