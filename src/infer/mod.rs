@@ -147,7 +147,7 @@ mod tests {
             let e = open(path, &Backend { choice, ..Backend::cpu(1) }, 4).err().unwrap().to_string();
             assert!(e.contains(why), "{e}");
         };
-        refused(&ours, BackendChoice::TensorRt, "try: --backend cpu");
+        refused(&ours, BackendChoice::TensorRt, "or --backend cpu");
         refused(&dir.join("a.onnx"), BackendChoice::Cpu, "not a net by its name");
         assert!(open(&ours, &Backend::cpu(0), 4).is_err() && open(&ours, &Backend::cpu(1), 0).is_err());
         assert!(BackendChoice::parse("cpu").is_ok() && BackendChoice::parse("tpu").is_err());
