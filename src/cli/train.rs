@@ -111,7 +111,8 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| config.runs_dir.join(run_name));
     let begun = if args.resume { train::begun(&out)? } else { None };
     let batch = follow(&mut config, begun.as_ref());
-    let watch = ctx.watch(Some(&out))?;
+    let budget = ctx.budget(config.dataloader_workers);
+    let watch = ctx.watch(budget, Some(&out))?;
     let shards = match &args.shards {
         Some(dir) => dir.clone(),
         None => make_shards(&config, begun.as_ref(), ctx)?,
@@ -123,7 +124,7 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
         out: &out,
         start: if args.resume { Start::Resume } else { Start::Fresh },
         minutes: args.minutes,
-        budget: ctx.budget,
+        budget,
         watch: Some(&watch),
         stop: &ctx.stop,
     };
