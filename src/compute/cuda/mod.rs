@@ -1,6 +1,6 @@
 //! The CUDA backend: f32 on any GPU from sm_53 on, kernels of our own beside what launches them.
 //!
-//! Everything is queued ([`queue`]); a walk that comes again is one captured graph. Sums are made in a fixed order, so the same
+//! Everything is queued (`queue`); a walk that comes again is one captured graph. Sums are made in a fixed order, so the same
 //! work on the same device gives the same bytes. What fails on the device is told by the next result that is asked for.
 
 mod ceiling;
