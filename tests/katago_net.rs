@@ -211,15 +211,15 @@ fn packed_rows_unpack_to_katagos_planes_and_numbers() {
     let all = positions(&data.join("katago"));
     for p in &all {
         let area = p.len * p.len;
-        let (mut planes, mut globals) = (vec![0.0; area * N_PLANES], vec![0.0; N_GLOBALS]);
-        let (mut mask, mut counts) = (vec![0.0; area], vec![0.0]);
+        let [mut planes, mut globals, mut mask, mut counts] =
+            [area * N_PLANES, N_GLOBALS, area, 1].map(|len| ops.alloc(len).unwrap());
         let to = Unpacked { planes: &mut planes, globals: &mut globals, mask: &mut mask, counts: &mut counts };
         ops.unpack(PackedRows { len: p.len, bytes: p.row.bytes(), symmetries: &[0] }, to).unwrap();
         for (cell, point) in planes.chunks_exact(N_PLANES).enumerate() {
             let expected: Vec<f32> = p.planes.iter().map(|plane| if plane[cell] { 1.0 } else { 0.0 }).collect();
             assert_eq!(point, expected, "{} cell {cell}", p.id);
         }
-        assert_eq!(globals, p.global, "{}", p.id);
+        assert_eq!(globals[..], p.global, "{}", p.id);
     }
     println!("unpacked rows {}/{}", all.len(), all.len());
     assert_eq!(all.len(), 438);

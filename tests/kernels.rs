@@ -116,7 +116,7 @@ const CASES: [Case; 7] = [
 ];
 
 /// Numbers between -1 and 1 that half precision holds.
-fn random(seed: u64, len: usize) -> Vec<f32> {
+fn random(seed: u64, len: usize) -> CpuBuf {
     use rand::Rng as _;
     let mut r = edgezero::base::rng::rng(seed, len as u64);
     (0..len).map(|_| ((r.next_u64() >> 53) as f32 - 1024.0) / 1024.0).collect()
@@ -292,7 +292,7 @@ fn check_grad_input(kernels: &Kernels, family: &Family, kind: &str, ops: &CpuOps
 
 fn check_grad_weights(kernels: &Kernels, family: &Family, kind: &str, ops: &CpuOps, case: &Case, tolerance: f64) {
     let (s, data, tile) = (case.shape, Data::new(case.shape), case.tiles[2]);
-    let mut expected = vec![0.0; s.weights()];
+    let mut expected = ops.alloc(s.weights()).unwrap();
     ops.conv_grad_weights(s, data.input(case.act), &data.dy, AtMut { buf: &mut expected, at: 0 });
     let taps = s.kernel_y * s.kernel_x;
     let name = format!("conv_grad_{}_{kind}_{taps}_{tile}", family.name);

@@ -10,6 +10,7 @@ mod progress;
 
 mod analysis;
 mod bench;
+mod bench_gpu;
 mod bench_search;
 mod convert;
 mod doctor;

@@ -5,6 +5,7 @@ use super::out::outln;
 use super::progress::Progress;
 use crate::base::{Error, Result};
 use crate::compute::cpu::CpuOps;
+use crate::compute::cuda::Precision;
 use crate::compute::{Losses, Ops};
 use crate::corpus::ConvertConfig;
 use crate::device::peak_rss_bytes;
@@ -127,7 +128,7 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
         watch: Some(&watch),
         stop: &ctx.stop,
     };
-    match ctx.backend.cuda()?.pop() {
+    match ctx.backend.cuda(Precision::Bf16)?.pop() {
         Some(gpu) => train_on(gpu, job, batch),
         None => train_on(CpuOps::new(ctx.threads)?, job, batch),
     }

@@ -153,6 +153,20 @@ pub enum NormSource<'a, B> {
     Running(At<'a, B>),
 }
 
+/// Arguments of [`Ops::norm_stats`] for the result of a convolution.
+pub struct NormStats<'a, B> {
+    /// The norm.
+    pub norm: NormShape,
+    /// Where mean and variance come from.
+    pub source: NormSource<'a, B>,
+    /// What is learned.
+    pub params: NormParams<'a, B>,
+    /// The boards.
+    pub mask: Mask<'a, B>,
+    /// What is kept, `[4, c]`.
+    pub saved: AtMut<'a, B>,
+}
+
 /// Points as an operation reads them: as they are, or normed and activated on the way in. What is activated is never stored.
 pub struct Input<'a, B> {
     /// `[n, len * len, c]`
@@ -455,6 +469,38 @@ pub trait Ops: Send + Sync {
         saved: AtMut<'_, Self::Buf>,
     );
 
+    /// [`Ops::conv`] and [`Ops::norm_stats`] of its result. A backend that can makes both in one pass.
+    #[allow(clippy::too_many_arguments)]
+    fn conv_norm_stats(
+        &self,
+        shape: ConvShape,
+        base: Base<'_, Self::Buf>,
+        input: Input<'_, Self::Buf>,
+        weights: At<'_, Self::Buf>,
+        y: &mut Self::Buf,
+        stats: NormStats<'_, Self::Buf>,
+    ) {
+        self.conv(shape, base, input, Weights::Plain(weights), y);
+        let NormStats { norm, source, params, mask, saved } = stats;
+        self.norm_stats(norm, source, params, y, mask, saved);
+    }
+
+    /// [`Ops::conv_grad_input`] to `norm.dy`, which is complete then, and [`Ops::norm_act_grad`] from there. A backend that can
+    /// makes both in one pass.
+    #[allow(clippy::too_many_arguments)]
+    fn conv_norm_grad(
+        &self,
+        shape: ConvShape,
+        store: Store,
+        weights: At<'_, Self::Buf>,
+        dy: &Self::Buf,
+        act: Activation,
+        norm: NormGrad<'_, Self::Buf>,
+    ) {
+        self.conv_grad_input(shape, store, weights, dy, norm.dy);
+        self.norm_act_grad(PointsShape { n: shape.n, len: shape.len, c: shape.c_in }, act, norm);
+    }
+
     /// Backward of [`Ops::norm_stats`] from a batch and of [`NormAct`] together; 0 off the board.
     fn norm_act_grad(&self, shape: PointsShape, act: Activation, args: NormGrad<'_, Self::Buf>);
 
@@ -503,7 +549,13 @@ pub trait Ops: Send + Sync {
     /// The sums since they were last read, after everything before it is done, and empties them. Fails where that failed.
     fn read(&self, tally: &mut Self::Tally) -> Result<Tallied>;
 
-    /// Adds the losses of a batch to the sums, and where asked writes the gradients of the raw outputs.
+    /// What gradients are multiplied by from [`Ops::losses`] to [`Ops::clip`], which takes it back: more than 1 where a backend rounds
+    /// them to numbers of a small range.
+    fn grad_scale(&self) -> f32 {
+        1.0
+    }
+
+    /// Adds the losses of a batch to the sums, and where asked writes the gradients of the raw outputs, scaled.
     #[allow(clippy::too_many_arguments)]
     fn losses(
         &self,

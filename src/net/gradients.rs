@@ -237,14 +237,14 @@ fn step(threads: usize) -> (Losses, Vec<f32>, Vec<f32>) {
         let flat = train.flat();
         flat.ops.step(rule, &spans, flat.params, flat.grads, &mut momentum, None);
     }
-    (losses, train.params().clone(), train.stats().clone())
+    (losses, train.params().to_vec(), train.stats().to_vec())
 }
 
 #[test]
 fn threads_do_not_change_a_byte() {
     let one = step(1);
     assert!(one.1.iter().all(|x| x.is_finite()));
-    for threads in [2, 3, 5] {
+    for threads in [1, 2, 3, 5] {
         assert!(step(threads) == one, "{threads} threads");
     }
 }
@@ -310,7 +310,7 @@ fn wrong_batches_are_refused() {
     let mut stats = vec![0.0; net.stats().len()];
     train.ops().download(&mut [(At { buf: train.stats(), at: 0 }, &mut stats)]).unwrap();
     train.evaluate(&data.batch(), &data.targets(), &WEIGHTS).unwrap();
-    assert_eq!(&stats, train.stats(), "evaluation changes nothing");
+    assert_eq!(stats[..], train.stats()[..], "evaluation changes nothing");
     let ops = CpuOps::new(1).unwrap();
     ops.upload(&stats, AtMut { buf: train.stats_mut(), at: 0 });
 }

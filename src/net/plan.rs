@@ -48,10 +48,8 @@ pub(crate) enum Step {
         x: Slot,
         y: Slot,
     },
-    /// `saved_at`: place in the numbers kept of norms.
     NormAct {
         norm: Norm,
-        saved_at: usize,
         x: Slot,
         y: Slot,
     },
@@ -188,6 +186,23 @@ impl Plan {
         Plan { steps, extents, outputs, saved_len, values, grads, read_through, in_place }
     }
 
+    /// Whether step `i` is a convolution and the next one norms its result.
+    pub fn norm_follows(&self, i: usize) -> bool {
+        match (self.steps[i], self.steps.get(i + 1)) {
+            (Step::Conv { y, .. }, Some(Step::NormAct { x, .. })) => y == *x,
+            _ => false,
+        }
+    }
+
+    /// Whether step `i` is a convolution and the step before norms its input: all others that read it come later, so on the way
+    /// back the gradient of what is normed is complete after step `i`.
+    pub fn norm_before(&self, i: usize) -> bool {
+        match (i.checked_sub(1).map(|before| self.steps[before]), self.steps[i]) {
+            (Some(Step::NormAct { y, .. }), Step::Conv { x, .. }) => x == y,
+            _ => false,
+        }
+    }
+
     /// Elements of all buffers for `n` boards in arrays of `len * len`.
     pub fn elements(&self, n: usize, len: usize) -> usize {
         let homes = self.values.storages.iter().chain(&self.grads.storages);
@@ -232,7 +247,7 @@ impl Builder {
 
     fn norm_act(&mut self, norm: &Norm, x: Slot) -> Slot {
         let y = self.slot(Extent::Points(norm.c));
-        self.steps.push(Step::NormAct { norm: *norm, saved_at: self.saved_len, x, y });
+        self.steps.push(Step::NormAct { norm: *norm, x, y });
         self.saved_len += crate::compute::NORM_SAVED * norm.c;
         y
     }

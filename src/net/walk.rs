@@ -1,11 +1,11 @@
 //! The walk over a plan on a backend: forward, and back for gradients.
 
-use super::Arch;
+use super::arch::{Arch, Norm};
 use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, conv_shape, matmul_shape};
 use crate::base::{Error, Result};
 use crate::compute::{
-    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NormAct, NormGrad, NormParams, NormShape,
-    NormSource, Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked, Weights,
+    At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NORM_SAVED, NormAct, NormGrad, NormParams,
+    NormShape, NormSource, NormStats, Ops, PackedRows, PointsShape, RowsShape, Store, Targets, Unpacked, Weights,
 };
 
 /// Where the norms of a forward walk take mean and variance from.
@@ -30,7 +30,8 @@ pub(crate) struct Walk<O: Ops> {
     grads: Vec<O::Buf>,
     mask: O::Buf,
     counts: O::Buf,
-    saved: O::Buf,
+    /// What is kept of each norm, by its step.
+    saved: Vec<Option<O::Buf>>,
     /// Weights of each convolution and matrix in the backend's form, for arrays of one side.
     prepared: Vec<Option<O::Prepared>>,
     prepared_len: usize,
@@ -48,8 +49,14 @@ struct Readable<'a, B> {
     plan: &'a Plan,
     before: &'a [B],
     after: &'a [B],
-    saved: &'a B,
+    /// Of the steps before.
+    saved: &'a [Option<B>],
     mask: Mask<'a, B>,
+}
+
+/// The numbers kept of a norm.
+fn kept<B>(saved: &[Option<B>], step: usize) -> At<'_, B> {
+    At { buf: saved[step].as_ref().expect("every norm keeps its numbers"), at: 0 }
 }
 
 impl<'a, B> Readable<'a, B> {
@@ -64,14 +71,38 @@ impl<'a, B> Readable<'a, B> {
 
     /// A tensor as an operation reads it.
     fn input(&self, slot: Slot) -> Input<'a, B> {
-        match self.plan.read_through[slot].map(|step| self.plan.steps[step]) {
-            Some(Step::NormAct { norm, saved_at, x, .. }) => {
-                let norm = NormAct { saved: At { buf: self.saved, at: saved_at }, act: norm.act, mask: self.mask };
+        match self.plan.read_through[slot].map(|step| (step, self.plan.steps[step])) {
+            Some((step, Step::NormAct { norm, x, .. })) => {
+                let norm = NormAct { saved: kept(self.saved, step), act: norm.act, mask: self.mask };
                 Input { x: self.of(x), norm: Some(norm) }
             }
             _ => Input { x: self.of(slot), norm: None },
         }
     }
+}
+
+/// What the statistics of a norm are taken from and go to; None where they were folded before.
+fn stats_of<'a, B>(
+    norm: &Norm,
+    points: PointsShape,
+    params: &'a B,
+    norms: &'a mut Norms<'_, B>,
+    mask: Mask<'a, B>,
+    saved: &'a mut Option<B>,
+) -> Option<NormStats<'a, B>> {
+    let source = match norms {
+        Norms::Batch { momentum, stats } => {
+            NormSource::Batch { momentum: *momentum, running: AtMut { buf: &mut **stats, at: norm.stats_at } }
+        }
+        Norms::Running(stats) => NormSource::Running(At { buf: *stats, at: norm.stats_at }),
+        Norms::Folded => return None,
+    };
+    let params = NormParams {
+        scale: norm.scale.then_some(At { buf: params, at: norm.scale_at }),
+        bias: norm.bias.then_some(At { buf: params, at: norm.bias_at }),
+    };
+    let saved = AtMut { buf: saved.as_mut()?, at: 0 };
+    Some(NormStats { norm: NormShape { points, epsilon: norm.epsilon }, source, params, mask, saved })
 }
 
 /// The buffers of different tensors, to be changed.
@@ -95,7 +126,14 @@ impl<O: Ops> Walk<O> {
             grads: alloc(&plan.grads)?,
             mask: ops.alloc(n_max * len_max * len_max)?,
             counts: ops.alloc(n_max)?,
-            saved: ops.alloc(plan.saved_len)?,
+            saved: plan
+                .steps
+                .iter()
+                .map(|step| match step {
+                    Step::NormAct { norm, .. } => ops.alloc(NORM_SAVED * norm.c).map(Some),
+                    _ => Ok(None),
+                })
+                .collect::<Result<_>>()?,
             prepared: Vec::new(),
             prepared_len: 0,
             fresh: vec![false; plan.extents.len()],
@@ -153,8 +191,11 @@ impl<O: Ops> Walk<O> {
     /// All steps on the loaded batch.
     pub fn forward(&mut self, ops: &O, params: &O::Buf, mut norms: Norms<'_, O::Buf>) {
         for i in 0..self.plan.steps.len() {
-            self.norm_stats(ops, i, params, &mut norms);
-            self.run(ops, i, params);
+            let follows = matches!(norms, Norms::Batch { .. }) && self.plan.norm_follows(i);
+            self.run(ops, i, params, if follows { Some(&mut norms) } else { None });
+            if !follows && i + 1 < self.plan.steps.len() {
+                self.norm_stats(ops, i + 1, params, &mut norms);
+            }
         }
     }
 
@@ -167,25 +208,19 @@ impl<O: Ops> Walk<O> {
     }
 
     fn norm_stats(&mut self, ops: &O, step: usize, params: &O::Buf, norms: &mut Norms<'_, O::Buf>) {
-        let Step::NormAct { norm, saved_at, x, .. } = self.plan.steps[step] else { return };
-        let source = match norms {
-            Norms::Batch { momentum, stats } => {
-                NormSource::Batch { momentum: *momentum, running: AtMut { buf: &mut **stats, at: norm.stats_at } }
-            }
-            Norms::Running(stats) => NormSource::Running(At { buf: *stats, at: norm.stats_at }),
-            Norms::Folded => return,
-        };
-        let shape = NormShape { points: self.points(x), epsilon: norm.epsilon };
-        let learned = NormParams {
-            scale: norm.scale.then_some(At { buf: params, at: norm.scale_at }),
-            bias: norm.bias.then_some(At { buf: params, at: norm.bias_at }),
-        };
+        let Step::NormAct { norm, x, .. } = self.plan.steps[step] else { return };
+        let points = self.points(x);
         let mask = Mask { mask: &self.mask, counts: &self.counts };
-        let x = of(&self.values, &self.plan.values, x);
-        ops.norm_stats(shape, source, learned, x, mask, AtMut { buf: &mut self.saved, at: saved_at });
+        let Some(NormStats { norm, source, params, mask, saved }) =
+            stats_of(&norm, points, params, norms, mask, &mut self.saved[step])
+        else {
+            return;
+        };
+        ops.norm_stats(norm, source, params, of(&self.values, &self.plan.values, x), mask, saved);
     }
 
-    fn run(&mut self, ops: &O, step: usize, params: &O::Buf) {
+    /// One step; `norms`: also takes the statistics of the norm that is the next step.
+    fn run(&mut self, ops: &O, step: usize, params: &O::Buf, norms: Option<&mut Norms<'_, O::Buf>>) {
         let Walk { plan, values, mask, counts, saved, prepared, prepared_len, n, len, .. } = self;
         let (n, len) = (*n, *len);
         let step_idx = step;
@@ -199,6 +234,7 @@ impl<O: Ops> Walk<O> {
         let (before, rest) = values.split_at_mut(home);
         let (y_buf, after) = rest.split_first_mut().expect("a buffer for every home");
         let mask = Mask { mask, counts };
+        let (saved, saved_after) = saved.split_at_mut(step_idx + 1);
         let readable = Readable { plan, before, after, saved, mask };
         let read = readable.input(x);
         let weights = |at: usize| match prepared.get(step_idx) {
@@ -212,7 +248,15 @@ impl<O: Ops> Walk<O> {
                     Some(base) if plan.values.home[base] == Some(home) => Base::Own,
                     Some(base) => Base::Of(readable.of(base)),
                 };
-                ops.conv(conv_shape(&conv, n, len), base, read, weights(conv.at), y_buf);
+                let shape = conv_shape(&conv, n, len);
+                let stats = norms.and_then(|norms| match plan.steps[step_idx + 1] {
+                    Step::NormAct { norm, .. } => stats_of(&norm, points(y), params, norms, mask, &mut saved_after[0]),
+                    _ => None,
+                });
+                match stats {
+                    Some(stats) => ops.conv_norm_stats(shape, base, read, At { buf: params, at: conv.at }, y_buf, stats),
+                    None => ops.conv(shape, base, read, weights(conv.at), y_buf),
+                }
             }
             Step::Matmul { matmul, .. } => ops.conv(matmul_shape(&matmul, n), Base::Zero, read, weights(matmul.at), y_buf),
             Step::Pool { kind, .. } => ops.pool(points(x), kind, read, mask, y_buf),
@@ -273,8 +317,15 @@ impl<O: Ops> Walk<O> {
         for slot in self.plan.outputs.all() {
             self.fresh[slot] = true;
         }
-        for i in (0..self.plan.steps.len()).rev() {
-            self.run_back(ops, i, params, grads);
+        let mut i = self.plan.steps.len();
+        while i > 0 {
+            i -= 1;
+            if self.plan.norm_before(i) {
+                self.run_back_pair(ops, i, params, grads);
+                i -= 1;
+            } else {
+                self.run_back(ops, i, params, grads);
+            }
         }
     }
 
@@ -284,7 +335,7 @@ impl<O: Ops> Walk<O> {
     }
 
     fn run_back(&mut self, ops: &O, step: usize, params: &O::Buf, grads: &mut O::Buf) {
-        let in_place = self.plan.in_place[step];
+        let (step_idx, in_place) = (step, self.plan.in_place[step]);
         let step = self.plan.steps[step];
         let (x, y) = step.slots();
         debug_assert!(self.fresh[y], "the gradient of an output is complete before its step");
@@ -300,7 +351,7 @@ impl<O: Ops> Walk<O> {
             Step::Matmul { matmul, .. } => {
                 self.conv_back(ops, matmul_shape(&matmul, n), matmul.at, (x, y), params, grads);
             }
-            Step::NormAct { norm, saved_at, .. } => {
+            Step::NormAct { norm, .. } => {
                 let shape = self.points(x);
                 let store = self.store(x);
                 debug_assert!(in_place || store == Store::Add, "the trunk's gradient was written by what follows the block");
@@ -313,7 +364,7 @@ impl<O: Ops> Walk<O> {
                 };
                 let args = NormGrad {
                     x: of(&self.values, &self.plan.values, x),
-                    saved: At { buf: &self.saved, at: saved_at },
+                    saved: kept(&self.saved, step_idx),
                     mask: Mask { mask: &self.mask, counts: &self.counts },
                     dy,
                     dx,
@@ -346,12 +397,51 @@ impl<O: Ops> Walk<O> {
         }
     }
 
-    fn conv_back(&mut self, ops: &O, shape: ConvShape, at: usize, (x, y): (Slot, Slot), params: &O::Buf, grads: &mut O::Buf) {
+    /// Back through a convolution and the norm before it, whose output nobody else waits for.
+    fn run_back_pair(&mut self, ops: &O, step: usize, params: &O::Buf, grads: &mut O::Buf) {
+        let (Step::Conv { conv, x: between, y, base }, Step::NormAct { norm, x, .. }) =
+            (self.plan.steps[step], self.plan.steps[step - 1])
+        else {
+            return;
+        };
+        let shape = conv_shape(&conv, self.n, self.len);
+        self.conv_grad_weights(ops, shape, conv.at, (between, y), grads);
+        if let Some(base) = base {
+            // both gradients share one buffer
+            self.fresh[base] = true;
+        }
+        let (store, trunk) = (self.store(between), self.store(x));
+        let in_place = self.plan.in_place[step - 1];
+        debug_assert!(in_place || trunk == Store::Add, "the trunk's gradient was written by what follows the block");
+        let (dx, dy, dnorm) = if in_place {
+            let [dy, dnorm] = several(&mut self.grads, &self.plan.grads, [y, between]);
+            (None, dy, dnorm)
+        } else {
+            let [dx, dy, dnorm] = several(&mut self.grads, &self.plan.grads, [x, y, between]);
+            (Some(dx), dy, dnorm)
+        };
+        let args = NormGrad {
+            x: of(&self.values, &self.plan.values, x),
+            saved: kept(&self.saved, step - 1),
+            mask: Mask { mask: &self.mask, counts: &self.counts },
+            dy: dnorm,
+            dx,
+            grads,
+            scale_at: norm.scale.then_some(norm.scale_at),
+            bias_at: norm.bias.then_some(norm.bias_at),
+        };
+        ops.conv_norm_grad(shape, store, At { buf: params, at: conv.at }, dy, norm.act, args);
+    }
+
+    fn conv_grad_weights(&mut self, ops: &O, shape: ConvShape, at: usize, (x, y): (Slot, Slot), grads: &mut O::Buf) {
         let mask = Mask { mask: &self.mask, counts: &self.counts };
         let readable = Readable { plan: &self.plan, before: &self.values, after: &[], saved: &self.saved, mask };
-        let read = readable.input(x);
         let dy = of(&self.grads, &self.plan.grads, y);
-        ops.conv_grad_weights(shape, read, dy, AtMut { buf: grads, at });
+        ops.conv_grad_weights(shape, readable.input(x), dy, AtMut { buf: grads, at });
+    }
+
+    fn conv_back(&mut self, ops: &O, shape: ConvShape, at: usize, (x, y): (Slot, Slot), params: &O::Buf, grads: &mut O::Buf) {
+        self.conv_grad_weights(ops, shape, at, (x, y), grads);
         if x != PLANES && x != GLOBALS {
             let store = self.store(x);
             let [dx, dy] = several(&mut self.grads, &self.plan.grads, [x, y]);

@@ -56,9 +56,13 @@ pub(super) trait Function {
     fn grad<S: Simd>(s: S, z: S::V, dy: S::V) -> S::V;
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Identity;
+#[derive(Clone, Copy)]
 pub(super) struct Relu;
+#[derive(Clone, Copy)]
 pub(super) struct Mish;
+#[derive(Clone, Copy)]
 pub(super) struct Silu;
 
 impl Function for Identity {

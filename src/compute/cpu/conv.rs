@@ -2,13 +2,14 @@
 
 use super::frame::{self, Frame, View};
 use super::gemm::{Product, pack, panels};
+use super::last::{Back, Last, Moments};
 use super::output::Base;
 use super::simd::{Isa, Kernel, Simd};
-use super::team::{ChunksMut, lock};
+use super::team::ChunksMut;
 use super::winograd::{self, Grid};
-use super::{CpuOps, Scratch};
+use super::{CpuBuf, CpuOps, RawMut, lock, norm, part};
 use crate::base::Result;
-use crate::compute::{ConvShape, Store};
+use crate::compute::{Activation, ConvShape, NORM_SAVED, NormGrad, NormSource, NormStats, PointsShape, Store};
 
 /// Rows of a 1x1 product an item.
 const ROWS: usize = 240;
@@ -84,7 +85,7 @@ pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
         Way::Pointwise => (each_pointwise(isa, shape).max(each_pointwise(isa, back)), partials_len(isa, shape)),
         Way::Winograd(_) => {
             let forward = |shape| winograd::forward::scratch_len(isa, threads, shape);
-            let each = forward(shape).max(forward(back)).max(winograd::grad_weights::scratch_len(isa, shape));
+            let each = forward(shape).max(forward(back)).max(winograd::grad_weights::scratch_len(isa, threads, shape));
             (each, winograd::grad_weights::shared_len(isa, threads, shape))
         }
         Way::Direct => {
@@ -93,7 +94,7 @@ pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
         }
     };
     let weights = weights_len(isa, shape).max(weights_len(isa, back)) + shape.weights();
-    let norms = super::norm::partials_len(shape.cells(), shape.c_in.max(shape.c_out));
+    let norms = norm::partials_len(shape);
     4 * (threads * each + shared + weights + norms)
 }
 
@@ -101,13 +102,13 @@ pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
 pub struct Prepared {
     /// Of no boards.
     shape: ConvShape,
-    weights: Scratch,
+    weights: CpuBuf,
 }
 
 impl Prepared {
     pub(super) fn new(ops: &CpuOps, shape: ConvShape, weights: &[f32]) -> Result<Prepared> {
         let len = weights_len(ops.isa, shape);
-        let mut prepared = Prepared { shape: ConvShape { n: 0, ..shape }, weights: Scratch::with_len(len)? };
+        let mut prepared = Prepared { shape: ConvShape { n: 0, ..shape }, weights: CpuBuf::zeros(len)? };
         prepare(ops, shape, weights, prepared.weights.first(len));
         Ok(prepared)
     }
@@ -115,24 +116,61 @@ impl Prepared {
     /// [`forward`] with these weights.
     pub(super) fn forward(&self, ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, y: &mut [f32]) {
         assert_eq!(ConvShape { n: 0, ..shape }, self.shape, "weights were prepared for another shape");
-        forward_prepared(ops, shape, base, view, self.weights.all(), y);
+        forward_prepared(ops, shape, base, view, &self.weights, Last::Nothing, y);
     }
 }
 
 /// `y = base + conv(view, weights)`.
 pub(super) fn forward(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, weights: &[f32], y: &mut [f32]) {
+    forward_last(ops, shape, base, view, weights, Last::Nothing, y);
+}
+
+/// [`forward`] with something done before the result is stored, which only [`Way::Winograd`] can.
+fn forward_last(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, weights: &[f32], last: Last<'_>, y: &mut [f32]) {
     let mut held = lock(&ops.weights);
     let prepared = held.first(weights_len(ops.isa, shape));
     prepare(ops, shape, weights, prepared);
-    forward_prepared(ops, shape, base, view, prepared, y);
+    forward_prepared(ops, shape, base, view, prepared, last, y);
+}
+
+/// [`forward`], and the statistics of the norm that follows.
+pub(super) fn forward_stats(
+    ops: &CpuOps,
+    shape: ConvShape,
+    base: Base<'_>,
+    view: View<'_>,
+    weights: &[f32],
+    y: &mut [f32],
+    stats: NormStats<'_, CpuBuf>,
+) {
+    let NormStats { norm, source, params, mask, saved } = stats;
+    let c = shape.c_out;
+    if !matches!((way(shape), &source), (Way::Winograd(_), NormSource::Batch { .. })) {
+        forward(ops, shape, base, view, weights, y);
+        return norm::stats(ops, norm, source, params, y, mask, saved);
+    }
+    let mut held = lock(&ops.partials);
+    let partials = held.first(shape.n * (2 * c + 1));
+    let last = Moments { c, mask: mask.mask, counts: mask.counts, partials: RawMut(partials.as_mut_ptr()) };
+    forward_last(ops, shape, base, view, weights, Last::Moments(last), y);
+    norm::stats_of(norm, source, params, partials, saved);
 }
 
 /// [`forward`] with weights by [`prepare`].
-fn forward_prepared(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, weights: &[f32], y: &mut [f32]) {
+fn forward_prepared(
+    ops: &CpuOps,
+    shape: ConvShape,
+    base: Base<'_>,
+    view: View<'_>,
+    weights: &[f32],
+    last: Last<'_>,
+    y: &mut [f32],
+) {
+    assert!(matches!((way(shape), last), (Way::Winograd(_), _) | (_, Last::Nothing)), "nothing is done last by other ways");
     let isa = ops.isa;
     let y = &mut y[..shape.cells() * shape.c_out];
     match way(shape) {
-        Way::Winograd(grid) => winograd::forward::forward(&ops.team, isa, grid, shape, base, view, weights, y),
+        Way::Winograd(grid) => winograd::forward::forward(&ops.team, isa, grid, shape, base, view, weights, last, y),
         Way::Pointwise => {
             let rows = ChunksMut::new(y, ROWS * shape.c_out);
             ops.team.each((rows, 0..usize::MAX), each_pointwise(isa, shape), |(y, chunk), scratch| {
@@ -153,6 +191,41 @@ fn forward_prepared(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'
 
 /// `dx (+)=` the convolution of `dy` with the kernel turned by half a circle and its channels exchanged.
 pub(super) fn grad_input(ops: &CpuOps, shape: ConvShape, base: Base<'_>, weights: &[f32], dy: View<'_>, dx: &mut [f32]) {
+    grad_input_last(ops, shape, base, weights, dy, Last::Nothing, dx);
+}
+
+/// [`grad_input`], and back through the norm and the activation before the convolution: the gradient goes to `norm.dy`.
+pub(super) fn grad_norm(
+    ops: &CpuOps,
+    shape: ConvShape,
+    base: Base<'_>,
+    weights: &[f32],
+    dy: View<'_>,
+    act: Activation,
+    norm: NormGrad<'_, CpuBuf>,
+) {
+    let (c, points) = (shape.c_in, PointsShape { n: shape.n, len: shape.len, c: shape.c_in });
+    if !matches!(way(shape), Way::Winograd(_)) {
+        grad_input(ops, shape, base, weights, dy, norm.dy);
+        return norm::act_grad(ops, points, act, norm);
+    }
+    let mut held = lock(&ops.partials);
+    let (totals, partials) = held.first((shape.n + 1) * 2 * c).split_at_mut(2 * c);
+    let saved = part(norm.saved, NORM_SAVED * c);
+    let last = Back { c, act, x: norm.x, saved, mask: norm.mask.mask, partials: RawMut(partials.as_mut_ptr()) };
+    grad_input_last(ops, shape, base, weights, dy, Last::Back(last), norm.dy);
+    norm::spread(ops, points, totals, partials, norm);
+}
+
+fn grad_input_last(
+    ops: &CpuOps,
+    shape: ConvShape,
+    base: Base<'_>,
+    weights: &[f32],
+    dy: View<'_>,
+    last: Last<'_>,
+    dx: &mut [f32],
+) {
     let back = ConvShape { c_in: shape.c_out, c_out: shape.c_in, ..shape };
     let taps = shape.kernel_y * shape.kernel_x;
     let mut held = lock(&ops.turned);
@@ -162,7 +235,7 @@ pub(super) fn grad_input(ops: &CpuOps, shape: ConvShape, base: Base<'_>, weights
     ops.team.each((ChunksMut::new(turned, matrix), 0..taps), 0, |(to, tap), _| {
         transpose(&weights[(taps - 1 - tap) * matrix..][..matrix], shape.c_out, to, shape.c_in);
     });
-    forward(ops, back, base, dy, turned, dx);
+    forward_last(ops, back, base, dy, turned, last, dx);
 }
 
 /// `from` `[rows, columns]` to `to` `[columns, rows]`, in squares that fit into the first-level cache.
@@ -297,7 +370,7 @@ fn partials_len(isa: Isa, shape: ConvShape) -> usize {
     groups(shape).0 * shape.c_in * padded(isa, shape.c_out)
 }
 
-fn grad_pointwise(ops: &CpuOps, shape: ConvShape, view: View<'_>, dy: View<'_>, shared: &mut Scratch, dweights: &mut [f32]) {
+fn grad_pointwise(ops: &CpuOps, shape: ConvShape, view: View<'_>, dy: View<'_>, shared: &mut CpuBuf, dweights: &mut [f32]) {
     let (isa, ConvShape { c_in, c_out, .. }) = (ops.isa, shape);
     let stride = padded(isa, c_out);
     let (_, cells) = groups(shape);
@@ -380,7 +453,7 @@ fn direct_len(isa: Isa, threads: usize, shape: ConvShape) -> usize {
     framed_together(threads, shape) * frames + shape.kernel_y * shape.kernel_x * shape.c_in * padded(isa, shape.c_out)
 }
 
-fn grad_direct(ops: &CpuOps, shape: ConvShape, view: View<'_>, dy: View<'_>, shared: &mut Scratch, dweights: &mut [f32]) {
+fn grad_direct(ops: &CpuOps, shape: ConvShape, view: View<'_>, dy: View<'_>, shared: &mut CpuBuf, dweights: &mut [f32]) {
     let (isa, ConvShape { c_in, c_out, kernel_x, .. }) = (ops.isa, shape);
     let together = framed_together(ops.team.threads(), shape);
     let (x_frame, dy_frame) = (frame_of(isa, shape, c_in), frame_of(isa, shape, c_out));

@@ -5,10 +5,12 @@
 //! largest shape was seen.
 
 mod activation;
+mod buf;
 mod ceiling;
 mod conv;
 mod frame;
 mod gemm;
+mod last;
 mod loss;
 mod norm;
 mod optimiser;
@@ -23,6 +25,7 @@ mod winograd;
 
 use super::*;
 use crate::base::Error;
+pub use buf::CpuBuf;
 use frame::{Before, View};
 use simd::Isa;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,9 +39,6 @@ const TOGETHER_ELEMENTS: usize = 1 << 17;
 /// Most threads a backend has: more than any board or desktop this is built for.
 const THREADS_MAX: usize = 256;
 
-/// A buffer in host memory.
-pub type CpuBuf = Vec<f32>;
-
 /// The CPU backend.
 pub struct CpuOps {
     isa: Isa,
@@ -46,11 +46,11 @@ pub struct CpuOps {
     /// Partial sums of the reduction at work.
     partials: Mutex<CpuBuf>,
     /// Prepared weights of the convolution at work.
-    weights: Mutex<Scratch>,
+    weights: Mutex<CpuBuf>,
     /// Turned weights of the convolution at work.
-    turned: Mutex<Scratch>,
+    turned: Mutex<CpuBuf>,
     /// What the threads share in a weight gradient.
-    shared: Mutex<Scratch>,
+    shared: Mutex<CpuBuf>,
 }
 
 impl CpuOps {
@@ -103,55 +103,9 @@ unsafe impl Send for RawMut {}
 // SAFETY: as above.
 unsafe impl Sync for RawMut {}
 
-/// One cache line.
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Line([f32; 16]);
-
-/// Memory that begins at a cache line, only grows and holds anything.
-#[derive(Default)]
-struct Scratch(Vec<Line>);
-
-impl Scratch {
-    /// Of a length that is known from the start.
-    fn with_len(len: usize) -> Result<Scratch> {
-        let mut scratch = Scratch::default();
-        let lines = len.div_ceil(16);
-        scratch.0.try_reserve_exact(lines).map_err(|e| Error::new(format!("allocating {} bytes", 4 * len), e))?;
-        scratch.first(len);
-        Ok(scratch)
-    }
-
-    /// All elements.
-    fn all(&self) -> &[f32] {
-        // SAFETY: a line is sixteen numbers without gaps.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), 16 * self.0.len()) }
-    }
-
-    /// The first `len` elements.
-    fn first(&mut self, len: usize) -> &mut [f32] {
-        let lines = len.div_ceil(16);
-        if self.0.len() < lines {
-            self.0.reserve_exact(lines - self.0.len());
-            self.0.resize(lines, Line([0.0; 16]));
-        }
-        // SAFETY: a line is sixteen numbers without gaps, and `lines` of them hold `len` numbers.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
-    }
-}
-
 /// The lock; what a panicking thread left inside is scratch and may be reused.
 fn lock(mutex: &Mutex<CpuBuf>) -> MutexGuard<'_, CpuBuf> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The first `len` elements of a buffer that only grows.
-fn grown(buf: &mut CpuBuf, len: usize) -> &mut [f32] {
-    if buf.len() < len {
-        buf.reserve_exact(len - buf.len());
-        buf.resize(len, 0.0);
-    }
-    &mut buf[..len]
 }
 
 fn part(at: At<'_, CpuBuf>, len: usize) -> &[f32] {
@@ -193,10 +147,7 @@ impl Ops for CpuOps {
     }
 
     fn alloc(&self, len: usize) -> Result<CpuBuf> {
-        let mut buf = Vec::new();
-        buf.try_reserve_exact(len).map_err(|e| Error::new(format!("allocating {} bytes", len.saturating_mul(4)), e))?;
-        buf.resize(len, 0.0);
-        Ok(buf)
+        CpuBuf::zeros(len)
     }
 
     fn upload(&self, from: &[f32], to: AtMut<'_, CpuBuf>) {
@@ -242,15 +193,35 @@ impl Ops for CpuOps {
         y: &mut CpuBuf,
     ) {
         let view = view(input, shape.c_in);
-        let base = match base {
-            Base::Zero => output::Base::Zero,
-            Base::Own => output::Base::Own,
-            Base::Of(buf) => output::Base::Of(buf),
-        };
         match weights {
-            Weights::Plain(at) => conv::forward(self, shape, base, view, part(at, shape.weights()), y),
-            Weights::Prepared(prepared) => prepared.forward(self, shape, base, view, y),
+            Weights::Plain(at) => conv::forward(self, shape, base.into(), view, part(at, shape.weights()), y),
+            Weights::Prepared(prepared) => prepared.forward(self, shape, base.into(), view, y),
         }
+    }
+
+    fn conv_norm_stats(
+        &self,
+        shape: ConvShape,
+        base: Base<'_, CpuBuf>,
+        input: Input<'_, CpuBuf>,
+        weights: At<'_, CpuBuf>,
+        y: &mut CpuBuf,
+        stats: NormStats<'_, CpuBuf>,
+    ) {
+        let (view, weights) = (view(input, shape.c_in), part(weights, shape.weights()));
+        conv::forward_stats(self, shape, base.into(), view, weights, y, stats);
+    }
+
+    fn conv_norm_grad(
+        &self,
+        shape: ConvShape,
+        store: Store,
+        weights: At<'_, CpuBuf>,
+        dy: &CpuBuf,
+        act: Activation,
+        norm: NormGrad<'_, CpuBuf>,
+    ) {
+        conv::grad_norm(self, shape, store.into(), part(weights, shape.weights()), plain(dy), act, norm);
     }
 
     fn conv_grad_input(&self, shape: ConvShape, store: Store, weights: At<'_, CpuBuf>, dy: &CpuBuf, dx: &mut CpuBuf) {

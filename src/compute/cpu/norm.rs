@@ -3,8 +3,8 @@
 use super::activation::{Function, Identity, Mish, Relu, Silu};
 use super::simd::{Kernel, Simd};
 use super::team::{Chunks, ChunksMut};
-use super::{CHUNK_CELLS, CpuBuf, CpuOps, grown, lock, part, part_mut};
-use crate::compute::{Activation, AtMut, Mask, NORM_SAVED, NormGrad, NormParams, NormShape, NormSource, PointsShape};
+use super::{CHUNK_CELLS, CpuBuf, CpuOps, lock, part, part_mut};
+use crate::compute::{Activation, AtMut, ConvShape, Mask, NORM_SAVED, NormGrad, NormParams, NormShape, NormSource, PointsShape};
 
 pub(super) fn stats(
     ops: &CpuOps,
@@ -15,6 +15,28 @@ pub(super) fn stats(
     mask: Mask<'_, CpuBuf>,
     saved: AtMut<'_, CpuBuf>,
 ) {
+    if let NormSource::Running(_) = source {
+        return stats_of(shape, source, params, &[], saved);
+    }
+    let PointsShape { c, .. } = shape.points;
+    let x = &x[..shape.points.elements()];
+    let cell_mask = &mask.mask[..shape.points.cells()];
+    let width = 2 * c + 1;
+    let mut held = lock(&ops.partials);
+    let partials = held.first(x.len().div_ceil(CHUNK_CELLS * c) * width);
+    let parts = (ChunksMut::new(partials, width), Chunks(x, CHUNK_CELLS * c), Chunks(cell_mask, CHUNK_CELLS));
+    ops.team.each(parts, 0, |(partial, x, mask), _| ops.isa.run(ChunkMoments { c, x, mask, partial }));
+    stats_of(shape, source, params, partials, saved);
+}
+
+/// [`stats`] from the moments of parts of the batch, `[parts, 2c + 1]`: mean, squared deviations, number of points.
+pub(super) fn stats_of(
+    shape: NormShape,
+    source: NormSource<'_, CpuBuf>,
+    params: NormParams<'_, CpuBuf>,
+    partials: &[f32],
+    saved: AtMut<'_, CpuBuf>,
+) {
     let c = shape.points.c;
     let saved = part_mut(saved, NORM_SAVED * c);
     let (mean_std, scale_shift) = saved.split_at_mut(2 * c);
@@ -22,7 +44,7 @@ pub(super) fn stats(
     // inv_std holds the variance until the end
     match source {
         NormSource::Batch { momentum, running } => {
-            let n = batch_moments(ops, shape.points, x, mask, mean, inv_std);
+            let n = merge(partials, mean, inv_std);
             // the running variance is the unbiased one, as the running values stand for other samples
             let unbiased = if n > 1.0 { (n / (n - 1.0)) as f32 } else { 1.0 };
             let (run_mean, run_var) = part_mut(running, 2 * c).split_at_mut(c);
@@ -47,64 +69,56 @@ pub(super) fn stats(
     }
 }
 
-/// Elements of partial sums for so many cells and channels.
-pub(super) fn partials_len(cells: usize, c: usize) -> usize {
-    (cells.div_ceil(CHUNK_CELLS) + 1) * (2 * c + 1)
+/// Elements of partial sums that a convolution's norms need: one for each chunk or each board.
+pub(super) fn partials_len(shape: ConvShape) -> usize {
+    (shape.cells().div_ceil(CHUNK_CELLS).max(shape.n) + 1) * (2 * shape.c_in.max(shape.c_out) + 1)
 }
 
-/// Mean and (biased) variance of each channel; returns the number of points.
-/// Each chunk gives its own mean and squared deviations; they are merged in order (Chan et al. 1979).
-fn batch_moments(
-    ops: &CpuOps,
-    shape: PointsShape,
-    x: &[f32],
-    mask: Mask<'_, CpuBuf>,
-    mean: &mut [f32],
-    variance: &mut [f32],
-) -> f64 {
-    let c = shape.c;
-    let x = &x[..shape.elements()];
-    let cell_mask = &mask.mask[..shape.cells()];
-    let n_chunks = shape.cells().div_ceil(CHUNK_CELLS);
-    let width = 2 * c + 1;
-    let mut held = lock(&ops.partials);
-    let partials = grown(&mut held, n_chunks * width);
-    let parts = (ChunksMut::new(partials, width), Chunks(x, CHUNK_CELLS * c), Chunks(cell_mask, CHUNK_CELLS));
-    ops.team.each(parts, 0, |(partial, x, mask), _| ops.isa.run(Moments { c, x, mask, partial }));
-    let total: f64 = partials.chunks_exact(width).map(|p| f64::from(p[2 * c])).sum();
-    for i in 0..c {
-        let (mut n, mut mu, mut m2) = (0.0f64, 0.0f64, 0.0f64);
-        for p in partials.chunks_exact(width) {
+/// Channels that are merged side by side.
+const MERGED: usize = 16;
+
+/// Mean and (biased) variance of each channel from those of parts, in order (Chan et al. 1979); returns the number of points.
+fn merge(partials: &[f32], mean: &mut [f32], variance: &mut [f32]) -> f64 {
+    let c = mean.len();
+    let mut n = 0.0f64;
+    for at in (0..c).step_by(MERGED) {
+        let channels = at..(at + MERGED).min(c);
+        let (mut mu, mut m2) = ([0.0f64; MERGED], [0.0f64; MERGED]);
+        n = 0.0;
+        for p in partials.chunks_exact(2 * c + 1).filter(|p| p[2 * c] != 0.0) {
             let k = f64::from(p[2 * c]);
-            if k == 0.0 {
-                continue;
+            let share = k / (n + k);
+            let (means, squares) = (&p[channels.clone()], &p[c..][channels.clone()]);
+            for ((mu, m2), (mean, squares)) in mu.iter_mut().zip(&mut m2).zip(means.iter().zip(squares)) {
+                let delta = f64::from(*mean) - *mu;
+                *m2 += f64::from(*squares) + delta * delta * n * share;
+                *mu += delta * share;
             }
-            let delta = f64::from(p[i]) - mu;
-            m2 += f64::from(p[c + i]) + delta * delta * n * k / (n + k);
-            mu += delta * k / (n + k);
             n += k;
         }
-        mean[i] = mu as f32;
-        variance[i] = (m2 / n.max(1.0)) as f32;
+        for (i, channel) in channels.enumerate() {
+            mean[channel] = mu[i] as f32;
+            variance[channel] = (m2[i] / n.max(1.0)) as f32;
+        }
     }
-    total
+    n
 }
 
 /// Cells that are walked for one vector of channels after the other: few enough that they stay in the first-level cache.
 const BLOCK_CELLS: usize = 32;
 
 /// Mean and squared deviations of a chunk. `partial`: mean `[c]`, squared deviations `[c]`, number of points.
-struct Moments<'a> {
+struct ChunkMoments<'a> {
     c: usize,
     x: &'a [f32],
     mask: &'a [f32],
     partial: &'a mut [f32],
 }
 
-impl Kernel for Moments<'_> {
+impl Kernel for ChunkMoments<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Moments { c, x, mask, partial } = self;
+        let ChunkMoments { c, x, mask, partial } = self;
         assert!(x.len() >= mask.len() * c && partial.len() == 2 * c + 1);
         partial.fill(0.0);
         let count = mask.iter().filter(|m| **m != 0.0).count() as f32;
@@ -162,7 +176,7 @@ pub(super) fn act_grad(ops: &CpuOps, shape: PointsShape, act: Activation, args: 
     let n_chunks = shape.cells().div_ceil(CHUNK_CELLS);
     let mut held = lock(&ops.partials);
     // the first 2c elements are the totals
-    let (totals, partials) = grown(&mut held, (n_chunks + 1) * 2 * c).split_at_mut(2 * c);
+    let (totals, partials) = held.first((n_chunks + 1) * 2 * c).split_at_mut(2 * c);
     let parts = (
         ChunksMut::new(partials, 2 * c),
         ChunksMut::new(dy, CHUNK_CELLS * c),
@@ -170,9 +184,18 @@ pub(super) fn act_grad(ops: &CpuOps, shape: PointsShape, act: Activation, args: 
         Chunks(mask, CHUNK_CELLS),
     );
     ops.team.each(parts, 0, |(partial, dy, x, mask), _| ops.isa.run(Sums { c, act, saved, x, mask, dy, partial }));
-    for (i, total) in totals.iter_mut().enumerate() {
-        *total = partials.chunks_exact(2 * c).map(|p| f64::from(p[i])).sum::<f64>() as f32;
-    }
+    spread(ops, shape, totals, partials, args);
+}
+
+/// The second half of [`act_grad`]: from dz in `dy` and the sums of its parts, `partials` `[parts, 2c]`, to the gradients of the
+/// parameters and of x. `totals`: room for 2c numbers.
+pub(super) fn spread(ops: &CpuOps, shape: PointsShape, totals: &mut [f32], partials: &[f32], args: NormGrad<'_, CpuBuf>) {
+    let c = shape.c;
+    let x = &args.x[..shape.elements()];
+    let mask = &args.mask.mask[..shape.cells()];
+    let dy = &mut args.dy[..shape.elements()];
+    let saved = part(args.saved, NORM_SAVED * c);
+    add_up(partials, totals);
     let points: f64 = args.mask.counts[..shape.n].iter().map(|a| f64::from(*a)).sum();
     let (dbias, dscale) = totals.split_at(c);
     for (at, total) in [(args.bias_at, dbias), (args.scale_at, dscale)] {
@@ -192,6 +215,19 @@ pub(super) fn act_grad(ops: &CpuOps, shape: PointsShape, act: Activation, args: 
                 ops.isa.run(Back { c, saved, totals, x, mask, dz, dx: Some(dx) });
             });
         }
+    }
+}
+
+/// The sums of the parts, in order and in f64.
+fn add_up(partials: &[f32], totals: &mut [f32]) {
+    let len = totals.len();
+    for at in (0..len).step_by(MERGED) {
+        let range = at..(at + MERGED).min(len);
+        let mut sums = [0.0f64; MERGED];
+        for partial in partials.chunks_exact(len) {
+            sums.iter_mut().zip(&partial[range.clone()]).for_each(|(sum, p)| *sum += f64::from(*p));
+        }
+        totals[range].iter_mut().zip(sums).for_each(|(total, sum)| *total = sum as f32);
     }
 }
 

@@ -98,19 +98,20 @@ pub(super) fn average(len: usize, keep: f32, values: &[f32], average: &mut [f32]
 
 #[cfg(test)]
 mod tests {
-    use crate::compute::cpu::CpuOps;
+    use crate::compute::cpu::buf::buf;
+    use crate::compute::cpu::{CpuBuf, CpuOps};
     use crate::compute::*;
 
     #[test]
     fn two_steps_by_hand() {
         let ops = CpuOps::new(1).unwrap();
         let spans = [Span { at: 0, len: 1, decay: Decay::On }, Span { at: 1, len: 1, decay: Decay::Off }];
-        let (mut p, g, mut m) = (vec![1.0f32, 1.0], vec![0.5f32, 0.5], vec![0.0f32; 2]);
+        let (mut p, g, mut m) = (buf![1.0f32, 1.0], buf![0.5f32, 0.5], buf![0.0f32; 2]);
         let rule = Rule::SgdNesterov { rate: 0.1, momentum: 0.9, decay: 0.1 };
         ops.step(rule, &spans, &mut p, &g, &mut m, None);
         // g = 0.6 and 0.5, m the same, p -= 0.1 * 1.9 g
         assert!((p[0] - (1.0 - 0.114)).abs() < 1e-6 && (p[1] - (1.0 - 0.095)).abs() < 1e-6);
-        let (mut p, mut m, mut v) = (vec![1.0f32, 1.0], vec![0.0f32; 2], vec![0.0f32; 2]);
+        let (mut p, mut m, mut v) = (buf![1.0f32, 1.0], buf![0.0f32; 2], buf![0.0f32; 2]);
         for step in 1..=2 {
             let rule = Rule::AdamW { rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 0.0, decay: 0.5, step };
             ops.step(rule, &spans, &mut p, &g, &mut m, Some(&mut v));
@@ -118,10 +119,10 @@ mod tests {
         // a constant gradient moves by exactly the rate; decay 0.5 * 0.1 first
         assert!((p[0] - (0.95 * (0.95 - 0.1) - 0.1)).abs() < 1e-5, "{p:?}");
         assert!((p[1] - 0.8).abs() < 1e-5, "{p:?}");
-        let mut ema = vec![1.0f32, 0.0];
-        ops.average(2, 0.75, &vec![0.0, 1.0], &mut ema);
-        assert_eq!(ema, [0.75, 0.25]);
-        let mut g: Vec<f32> = (0..11).map(|i| i as f32).collect();
+        let mut ema = buf![1.0f32, 0.0];
+        ops.average(2, 0.75, &buf![0.0, 1.0], &mut ema);
+        assert_eq!(ema[..], [0.75, 0.25]);
+        let mut g: CpuBuf = (0..11).map(|i| i as f32).collect();
         let mut tally = ops.tally().unwrap();
         ops.clip(11, 0.0, &mut g, &mut tally);
         assert_eq!((g[10], ops.read(&mut tally).unwrap().norms), (10.0, 385f64.sqrt()));

@@ -1,5 +1,6 @@
 //! Where the vectors of a result go.
 
+use super::CpuBuf;
 use super::simd::Simd;
 use crate::compute::Store;
 
@@ -22,6 +23,16 @@ impl From<Store> for Base<'_> {
     }
 }
 
+impl<'a> From<crate::compute::Base<'a, CpuBuf>> for Base<'a> {
+    fn from(base: crate::compute::Base<'a, CpuBuf>) -> Self {
+        match base {
+            crate::compute::Base::Zero => Base::Zero,
+            crate::compute::Base::Own => Base::Own,
+            crate::compute::Base::Of(buf) => Base::Of(buf),
+        }
+    }
+}
+
 impl Base<'_> {
     /// How products meet an output that [`Base::lay`] has prepared.
     pub fn store(self) -> Store {
@@ -38,24 +49,17 @@ impl Base<'_> {
         }
     }
 
-    /// Stores `n` numbers of a vector at element `at` of the output `y`.
+    /// The sum of a vector's `n` numbers and what they are added to, for element `at` of the output `y`.
     /// # Safety
-    /// `n` numbers can be read and written at `y + at`, and read at `at` of the other tensor.
+    /// `n` numbers can be read at `y + at` and at `at` of the other tensor.
     #[inline(always)]
-    pub unsafe fn put<S: Simd>(self, s: S, v: S::V, n: usize, y: *mut f32, at: usize) {
+    pub unsafe fn meet<S: Simd>(self, s: S, v: S::V, n: usize, y: *const f32, at: usize) -> S::V {
         // SAFETY: the caller's promise.
         unsafe {
-            let to = y.add(at);
-            let from = match self {
-                Base::Zero => to.cast_const(),
-                Base::Own => to.cast_const(),
-                Base::Of(base) => base.as_ptr().add(at),
-            };
-            let zero = matches!(self, Base::Zero);
-            if n == S::WIDTH {
-                s.store(to, if zero { v } else { s.add(v, s.load(from)) });
-            } else {
-                s.store_first(to, n, if zero { v } else { s.add(v, s.load_first(from, n)) });
+            match self {
+                Base::Zero => v,
+                Base::Own => s.add(v, s.load_n(y.add(at), n)),
+                Base::Of(base) => s.add(v, s.load_n(base.as_ptr().add(at), n)),
             }
         }
     }

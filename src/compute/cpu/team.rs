@@ -4,11 +4,11 @@
 //! awake for a while before they sleep. A helper that comes late finds the job closed and does nothing: the caller
 //! never waits for a thread that has not begun.
 
-use super::Scratch;
+use super::{CpuBuf, lock};
 use crate::base::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// Looks for the next job before a waiting thread lets others run: some thirty microseconds, longer than the gaps between the
@@ -22,6 +22,11 @@ const OPEN: u64 = 1 << 16;
 const WORKERS: u64 = OPEN - 1;
 const NUMBER: u64 = 1 << 17;
 
+/// The next item of a thread's own part, alone on its cache line.
+#[derive(Default)]
+#[repr(align(64))]
+struct Next(AtomicUsize);
+
 /// A job: called with every item and the thread's number.
 #[derive(Clone, Copy)]
 struct Job {
@@ -34,7 +39,7 @@ struct Shared {
     state: AtomicU64,
     /// Valid while the state is open or helpers are at it.
     job: std::cell::UnsafeCell<Option<Job>>,
-    next: AtomicUsize,
+    next: Vec<Next>,
     failed: AtomicBool,
     quit: AtomicBool,
     sleepers: AtomicUsize,
@@ -54,7 +59,7 @@ pub(super) struct Team {
     helpers: Vec<JoinHandle<()>>,
     /// One job at a time; the scratch memory of each thread.
     turn: Mutex<()>,
-    scratch: Vec<Mutex<Scratch>>,
+    scratch: Vec<Mutex<CpuBuf>>,
 }
 
 impl Team {
@@ -63,7 +68,7 @@ impl Team {
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             job: std::cell::UnsafeCell::new(None),
-            next: AtomicUsize::new(0),
+            next: (0..threads).map(|_| Next::default()).collect(),
             failed: AtomicBool::new(false),
             quit: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
@@ -99,14 +104,14 @@ impl Team {
         let call: *const (dyn Fn(usize, usize) + Sync) = unsafe { std::mem::transmute(call) };
         // SAFETY: the state is closed with no helper at it, as at the end of the call before, and `turn` is held.
         unsafe { *s.job.get() = Some(Job { call, items }) };
-        s.next.store(0, Ordering::Relaxed);
+        s.next.iter().for_each(|next| next.0.store(0, Ordering::Relaxed));
         let number = (s.state.load(Ordering::Relaxed) / NUMBER + 1) * NUMBER;
         s.state.store(number | OPEN, Ordering::SeqCst);
         if s.sleepers.load(Ordering::SeqCst) > 0 {
             let _bed = s.bed.lock().unwrap_or_else(PoisonError::into_inner);
             s.bell.notify_all();
         }
-        let mine = catch_unwind(AssertUnwindSafe(|| share(s, items, &|i| f(i, 0))));
+        let mine = catch_unwind(AssertUnwindSafe(|| share(s, items, 0, &|i| f(i, 0))));
         s.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0;
         while s.state.load(Ordering::Acquire) & WORKERS != 0 {
@@ -146,19 +151,19 @@ impl Drop for Team {
     }
 }
 
-/// The lock; what a panicking thread left inside is scratch and may be reused.
-pub(super) fn lock(mutex: &Mutex<Scratch>) -> MutexGuard<'_, Scratch> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes items until there are none.
-fn share(s: &Shared, items: usize, f: &dyn Fn(usize)) {
-    loop {
-        let i = s.next.fetch_add(1, Ordering::Relaxed);
-        if i >= items {
-            return;
+/// Takes the items of its own part, then those that others have left. Parts are the same from job to job, so what a thread
+/// reads is mostly what it wrote itself: cores that share no cache are slow to hand it over.
+fn share(s: &Shared, items: usize, thread: usize, f: &dyn Fn(usize)) {
+    let threads = s.next.len();
+    for owner in (thread..threads).chain(0..thread) {
+        let (from, end) = (owner * items / threads, (owner + 1) * items / threads);
+        loop {
+            let i = from + s.next[owner].0.fetch_add(1, Ordering::Relaxed);
+            if i >= end {
+                break;
+            }
+            f(i);
         }
-        f(i);
     }
 }
 
@@ -189,7 +194,7 @@ fn help(s: &Shared, thread: usize) {
         if let Some(Job { call, items }) = job {
             // SAFETY: as above, the closure lives as long as the job.
             let call = unsafe { &*call };
-            if catch_unwind(AssertUnwindSafe(|| share(s, items, &|i| call(i, thread)))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| share(s, items, thread, &|i| call(i, thread)))).is_err() {
                 s.failed.store(true, Ordering::Relaxed);
             }
         }

@@ -32,6 +32,7 @@ pub(super) fn unpack(ops: &CpuOps, rows: PackedRows<'_>, to: Unpacked<'_, CpuBuf
 mod tests {
     use super::*;
     use crate::compute::Ops;
+    use crate::compute::cpu::buf::buf;
 
     fn row(len: usize, w: u8, h: u8) -> Vec<u8> {
         let mut row = vec![0u8; row_bytes(len)];
@@ -41,10 +42,10 @@ mod tests {
     }
 
     /// Mask and count.
-    fn run(row: &[u8], len: usize, symmetry: u8) -> Result<(Vec<f32>, f32)> {
+    fn run(row: &[u8], len: usize, symmetry: u8) -> Result<(CpuBuf, f32)> {
         let ops = CpuOps::new(1).unwrap();
-        let (mut planes, mut globals) = (vec![9.0; len * len * N_PLANES], vec![9.0; N_GLOBALS]);
-        let (mut mask, mut counts) = (vec![9.0; len * len], vec![9.0]);
+        let (mut planes, mut globals) = (buf![9.0; len * len * N_PLANES], buf![9.0; N_GLOBALS]);
+        let (mut mask, mut counts) = (buf![9.0; len * len], buf![9.0]);
         let to = Unpacked { planes: &mut planes, globals: &mut globals, mask: &mut mask, counts: &mut counts };
         ops.unpack(PackedRows { len, bytes: row, symmetries: &[symmetry] }, to)?;
         Ok((mask, counts[0]))

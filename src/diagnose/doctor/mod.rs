@@ -9,7 +9,7 @@ mod show;
 pub use findings::{Finding, Level};
 
 use crate::compute::Ops;
-use crate::compute::cuda::CudaOps;
+use crate::compute::cuda::{CudaOps, Precision};
 use crate::device::Tree;
 use crate::device::board::Board;
 use crate::device::clocks::{Cpu, PowerModes};
@@ -150,7 +150,7 @@ fn backends(board: &Board, software: &Software, here: bool) -> Vec<Backend> {
     let has_gpu = board.chip.is_some() || !board.cards.is_empty();
     let cuda = if here {
         // The very call that training makes: it looks for the compiler of kernels, too.
-        CudaOps::new(0).map(|gpu| gpu.describe()).map_err(|e| e.what().to_string())
+        CudaOps::new(0, Precision::Bf16).map(|gpu| gpu.describe()).map_err(|e| e.what().to_string())
     } else if !has_gpu {
         Err("no NVIDIA GPU".to_string())
     } else if software.libcuda.is_none() {

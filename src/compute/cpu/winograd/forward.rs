@@ -4,14 +4,18 @@
 use super::transform::{Four, Square, Three, Tile, input_tile, output_tile, weights_tile};
 use super::{Grid, TileSize, apart};
 use crate::compute::cpu::RawMut;
+use crate::compute::cpu::activation::{Identity, Mish, Relu, Silu};
 use crate::compute::cpu::frame::{self, View};
 use crate::compute::cpu::gemm::{Panel, Product, panels};
+use crate::compute::cpu::last::{BackBy, Finish, Last, Place, Plain};
 use crate::compute::cpu::output::Base;
 use crate::compute::cpu::simd::{Isa, Kernel, Simd};
 use crate::compute::cpu::team::Team;
-use crate::compute::{ConvShape, Store};
+use crate::compute::{Activation, ConvShape, Store};
 use std::marker::PhantomData;
 
+/// Vectors of the widest panel.
+const PANEL_MAX: usize = 4;
 /// Tiles that go through the stages together at least: below, streaming the weights costs more than it saves in cache.
 const TILES_MIN: usize = 40;
 
@@ -127,11 +131,12 @@ struct Forward<'a> {
     view: View<'a>,
     weights: &'a [f32],
     base: Base<'a>,
+    last: Last<'a>,
     y: RawMut,
     scratch: &'a mut [f32],
 }
 
-/// `y = base + conv(view, weights)` with transformed weights.
+/// `y = base + conv(view, weights)` with transformed weights; `last` is done before it is stored.
 #[allow(clippy::too_many_arguments)]
 pub(in crate::compute::cpu) fn forward(
     team: &Team,
@@ -141,10 +146,12 @@ pub(in crate::compute::cpu) fn forward(
     base: Base<'_>,
     view: View<'_>,
     weights: &[f32],
+    last: Last<'_>,
     y: &mut [f32],
 ) {
     assert!(view.x.len() >= shape.cells() * shape.c_in && y.len() >= shape.cells() * shape.c_out);
     assert!(weights.len() >= weights_len(isa, grid, shape));
+    assert!(last.fits(shape.n, shape.len * shape.len, shape.c_out));
     if let Base::Of(base) = base {
         assert!(base.len() >= shape.cells() * shape.c_out);
     }
@@ -158,7 +165,7 @@ pub(in crate::compute::cpu) fn forward(
         let (chunk, group) = (item / groups, item % groups);
         let images = (chunk * together, ((chunk + 1) * together).min(shape.n));
         let panels = (group * n_panels / groups, (group + 1) * n_panels / groups);
-        isa.run(Forward { isa, grid, shape, images, panels, view, weights, base, y, scratch });
+        isa.run(Forward { isa, grid, shape, images, panels, view, weights, base, last, y, scratch });
     });
 }
 
@@ -189,8 +196,33 @@ impl Forward<'_> {
         }
         for panel in panels(self.isa, self.shape.c_out).skip(self.panels.0).take(self.panels.1 - self.panels.0) {
             self.products::<S>(s, panel, between, frame.stride, input, output);
-            let point = between.output_point;
-            s.enter(OutputTiles::<T, IN, OUT> { of: &self, panel, from: output, point, transform: PhantomData });
+            self.results::<S, T, IN, OUT>(s, panel, output, between.output_point);
+        }
+    }
+
+    /// All tiles of one panel to the result.
+    #[inline(always)]
+    fn results<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(
+        &self,
+        s: S,
+        panel: Panel,
+        from: &[f32],
+        point: usize,
+    ) {
+        macro_rules! enter {
+            ($last:expr) => {
+                s.enter(OutputTiles::<T, _, IN, OUT> { of: self, panel, from, point, last: $last, transform: PhantomData })
+            };
+        }
+        match self.last {
+            Last::Nothing => enter!(Plain),
+            Last::Moments(moments) => enter!(moments),
+            Last::Back(back) => match back.act {
+                Activation::Identity => enter!(BackBy::<Identity>(back, PhantomData)),
+                Activation::Relu => enter!(BackBy::<Relu>(back, PhantomData)),
+                Activation::Mish => enter!(BackBy::<Mish>(back, PhantomData)),
+                Activation::Silu => enter!(BackBy::<Silu>(back, PhantomData)),
+            },
         }
     }
 
@@ -259,42 +291,55 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for InputTiles<
 }
 
 /// All tiles of one panel to the result.
-struct OutputTiles<'a, 'b, T, const IN: usize, const OUT: usize> {
+struct OutputTiles<'a, 'b, T, L, const IN: usize, const OUT: usize> {
     of: &'a Forward<'b>,
     panel: Panel,
     from: &'a [f32],
     point: usize,
+    last: L,
     transform: PhantomData<T>,
 }
 
-impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for OutputTiles<'_, '_, T, IN, OUT> {
+impl<T: Tile<IN, OUT>, L: Finish, const IN: usize, const OUT: usize> Kernel for OutputTiles<'_, '_, T, L, IN, OUT> {
     #[inline(always)]
-    #[allow(clippy::needless_range_loop)]
+    #[allow(clippy::needless_range_loop, clippy::undocumented_unsafe_blocks)]
     fn run<S: Simd>(self, s: S) {
         let Forward { grid, shape, images, base, y, .. } = *self.of;
         let (len, c) = (shape.len, shape.c_out);
         let columns = self.panel.vectors * S::WIDTH;
         assert!(self.from.len() >= IN * IN * self.point);
         assert!((images.1 - images.0) * grid.image_tiles() * columns <= self.point);
-        for image in 0..images.1 - images.0 {
+        let place = |v: usize, cell: usize| {
+            let channel = (self.panel.at + v) * S::WIDTH;
+            Place { cell, channel, n: (c - channel).min(S::WIDTH) }
+        };
+        for image in images.0..images.1 {
+            // SAFETY of all blocks: all points of the tile are in `from`; cells below len and n channels are within y and what
+            // else has its shape, whose lengths `forward` has checked; no other item has this image and panel.
+            let mut sums = [unsafe { self.last.begin(s, place(0, 0)) }; PANEL_MAX];
+            for v in 1..self.panel.vectors {
+                sums[v] = unsafe { self.last.begin(s, place(v, 0)) };
+            }
             for tile in 0..grid.image_tiles() {
-                let from = &self.from[(image * grid.image_tiles() + tile) * columns..];
+                let from = &self.from[((image - images.0) * grid.image_tiles() + tile) * columns..];
                 let (y0, x0) = (tile / grid.tiles * OUT, tile % grid.tiles * OUT);
                 for v in 0..self.panel.vectors {
-                    let channel = (self.panel.at + v) * S::WIDTH;
-                    let n = (c - channel).min(S::WIDTH);
-                    // SAFETY: all points of the tile are in `from`; cells below len and n channels are within y, whose
-                    // length `forward` has checked; no other item has this image and panel.
-                    unsafe {
-                        let square = output_tile::<S, T, IN, OUT>(s, from.as_ptr().add(v * S::WIDTH), self.point);
-                        for i in 0..OUT.min(len - y0) {
-                            for j in 0..OUT.min(len - x0) {
-                                let cell = ((images.0 + image) * len + y0 + i) * len + x0 + j;
-                                base.put(s, square[i][j], n, y.add(0), cell * c + channel);
+                    let square = unsafe { output_tile::<S, T, IN, OUT>(s, from.as_ptr().add(v * S::WIDTH), self.point) };
+                    for i in 0..OUT.min(len - y0) {
+                        for j in 0..OUT.min(len - x0) {
+                            let place = place(v, (image * len + y0 + i) * len + x0 + j);
+                            let at = place.cell * c + place.channel;
+                            unsafe {
+                                let met = base.meet(s, square[i][j], place.n, y.add(0), at);
+                                let result = self.last.cell(s, &mut sums[v], place, met);
+                                s.store_n(y.add(at), place.n, result);
                             }
                         }
                     }
                 }
+            }
+            for v in 0..self.panel.vectors {
+                unsafe { self.last.end(s, sums[v], image, place(v, 0)) };
             }
         }
     }

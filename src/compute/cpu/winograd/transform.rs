@@ -305,21 +305,29 @@ fn weights_grad_line<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usiz
 }
 
 /// G' u G of one vector of channels: from the gradient of the transformed weights to that of the nine weights.
+/// `groups`: how many, and their distance; the gradient is their sum.
 /// # Safety
-/// IN x IN vectors can be read at `from`.
+/// IN x IN vectors of every group can be read at `from`.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn weights_grad_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(
     s: S,
     from: *const f32,
     point: usize,
+    groups: (usize, usize),
 ) -> [[S::V; 3]; 3] {
     let mut half = [[s.splat(0.0); IN]; 3];
     for j in 0..IN {
         let mut column = [s.splat(0.0); IN];
         for i in 0..IN {
             // SAFETY: i and j are below IN.
-            column[i] = unsafe { s.load(from.add((i * IN + j) * point)) };
+            unsafe {
+                let at = from.add((i * IN + j) * point);
+                column[i] = s.load(at);
+                for group in 1..groups.0 {
+                    column[i] = s.add(column[i], s.load(at.add(group * groups.1)));
+                }
+            }
         }
         let column = weights_grad_line::<S, T, IN, OUT>(s, column);
         for k in 0..3 {
