@@ -51,7 +51,7 @@ fn shards(dir: &Path) -> String {
 fn training_shrinks_and_then_refuses() {
     let dir = TempDir::new("limits-train");
     let shards = shards(dir.path());
-    down_the_ladder(&[1000, 45, 36, 22], |limit| {
+    down_the_ladder(&[1000, 45, 36, 28], |limit| {
         let out = dir.path().join(format!("run{limit}"));
         let args =
             format!("train --shards {shards} --board-size 9 --net b2c16 --batch-size 256 --minutes 0.01 --out {}", out.display());
