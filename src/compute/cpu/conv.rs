@@ -126,15 +126,7 @@ pub(super) fn forward(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View
 }
 
 /// [`forward`] with something done before the result is stored, which only [`Way::Winograd`] can.
-fn forward_last(
-    ops: &CpuOps,
-    shape: ConvShape,
-    base: Base<'_>,
-    view: View<'_>,
-    weights: &[f32],
-    last: Last<'_>,
-    y: &mut [f32],
-) {
+fn forward_last(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, weights: &[f32], last: Last<'_>, y: &mut [f32]) {
     let mut held = lock(&ops.weights);
     let prepared = held.first(weights_len(ops.isa, shape));
     prepare(ops, shape, weights, prepared);

@@ -4,8 +4,8 @@
 use super::transform::{Four, Square, Three, Tile, input_tile, output_tile, weights_tile};
 use super::{Grid, TileSize, apart};
 use crate::compute::cpu::RawMut;
-use crate::compute::cpu::frame::{self, View};
 use crate::compute::cpu::activation::{Identity, Mish, Relu, Silu};
+use crate::compute::cpu::frame::{self, View};
 use crate::compute::cpu::gemm::{Panel, Product, panels};
 use crate::compute::cpu::last::{BackBy, Finish, Last, Place, Plain};
 use crate::compute::cpu::output::Base;
