@@ -25,13 +25,6 @@ engine() {
     done
 }
 
-need_target() {
-    [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] && return
-    command -v rustup >/dev/null 2>&1 || cannot "this Rust has no standard library for $target" "install Rust with https://rustup.rs"
-    echo "cross: installing Rust's standard library for $target"
-    rustup target add $target >/dev/null 2>&1 || cannot "rustup cannot install $target" "rustup target add $target"
-}
-
 with_cross() {
     if [ ! -x $tools/bin/cross ]; then
         echo "cross: installing cross 0.2.5 into $tools"
@@ -58,7 +51,7 @@ with_zigbuild() {
     PATH="$PWD/$tools/zig/bin:$PATH" cargo zigbuild --release --locked --bin edgezero --target $target.$glibc
 }
 
-need_target
+scripts/need_target.sh || exit 3
 engine=$([ "${CROSS_WITH:-}" = zigbuild ] || engine)
 if [ -n "$engine" ]; then
     echo "cross: with cross in $engine"

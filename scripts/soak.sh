@@ -80,9 +80,10 @@ if [ $status -ne 0 ]; then
     exit 1
 fi
 
-# What a run determines: the last checkpoint and the nets. Both folders hold the same names, so no kill left anything behind.
+# What a run determines: checkpoints and nets. Both folders hold the same names, so no kill left anything behind; what tells of
+# speed differs.
 for name in whole killed; do
-    (cd "$work/$name" && find . -type f ! -name metrics.jsonl | sort | xargs sha256sum) >"$work/$name.sums"
+    (cd "$work/$name" && find . -type f ! -name metrics.jsonl ! -name 'events.out.*' ! -name '*.log' | sort | xargs sha256sum) >"$work/$name.sums"
 done
 if ! diff "$work/whole.sums" "$work/killed.sums"; then
     echo "soak: FAILED: the folders differ, see $work" >&2

@@ -7,7 +7,7 @@
 mod lookalike;
 
 use edgezero::compute::cpu::CpuOps;
-use edgezero::compute::cuda::CudaOps;
+use edgezero::compute::cuda::{CudaOps, Precision};
 use edgezero::compute::packed::{N_PACKED_PLANES, PackedRow, plane};
 use edgezero::compute::{At, LossWeights, Losses, Ops, PackedRows, Rule, Targets, cases};
 use edgezero::net::{Batch, InferNet, Net, NetConfig, RawOutputs, TrainNet, Turn};
@@ -15,24 +15,34 @@ use lookalike::{World, count, inside, set};
 
 #[test]
 fn the_table_of_cases() {
-    for world in [
-        World::cuda(12060),
-        World::cuda(12060).with("LOOKALIKE_DEFER", "1"),
-        World::cuda(10020).with("LOOKALIKE_CAPABILITY", "53"),
-    ] {
+    let new = || World::cuda(12060).with("LOOKALIKE_CAPABILITY", "87");
+    let old = || World::cuda(10020).with("LOOKALIKE_CAPABILITY", "53");
+    for world in
+        [new(), new().with("LOOKALIKE_DEFER", "1"), new().with("PRECISION", "f16"), new().with("PRECISION", "bf16"), old()]
+    {
         world.run("inside_table");
+    }
+    World::cuda(11040).with("LOOKALIKE_CAPABILITY", "72").with("PRECISION", "f16").run("inside_table");
+}
+
+/// What a child is told to compute in.
+fn precision() -> Precision {
+    match std::env::var("PRECISION").as_deref() {
+        Ok("f16") => Precision::F16,
+        Ok("bf16") => Precision::Bf16,
+        _ => Precision::F32,
     }
 }
 
 #[test]
 fn inside_table() {
     let Some(()) = inside() else { return };
-    let (cpu, cuda) = (CpuOps::new(1).unwrap(), CudaOps::new(0).unwrap());
+    let (cpu, cuda) = (CpuOps::new(1).unwrap(), CudaOps::new(0, precision()).unwrap());
     println!("{}", cuda.describe());
     let mut failed = Vec::new();
     for case in cases::all() {
         let (got, expected) = (case.run(&cuda).unwrap(), case.run(&cpu).unwrap());
-        let (worst, allowed) = (cases::worst(&got, &expected), case.tolerance());
+        let (worst, allowed) = (cases::worst(&got, &expected), case.tolerance(precision().rounding()));
         println!("{:70} {worst:.1e}", case.name());
         if worst > allowed {
             let at = got.iter().zip(&expected).position(|(a, b)| (a - b).abs() > allowed * (1.0 + b.abs()) || a.is_nan());
@@ -124,7 +134,14 @@ fn train<O: Ops>(ops: O, net: &Net, adam: bool, steps: u64) -> (Losses, f64, Net
 
 #[test]
 fn a_few_steps_of_training() {
-    for world in [World::cuda(12060), World::cuda(12060).with("LOOKALIKE_DEFER", "1"), World::cuda(11040), World::cuda(10020)] {
+    let of = |version, capability| World::cuda(version).with("LOOKALIKE_CAPABILITY", capability);
+    for world in [
+        of(12060, "87"),
+        of(12060, "87").with("LOOKALIKE_DEFER", "1"),
+        of(12060, "87").with("PRECISION", "bf16"),
+        of(11040, "72").with("PRECISION", "f16"),
+        of(10020, "53"),
+    ] {
         world.run("inside_training");
     }
 }
@@ -137,14 +154,22 @@ fn inside_training() {
     for adam in [false, true] {
         let (losses, norms, expected) = train(CpuOps::new(1).unwrap(), &net, adam, STEPS);
         let graphs = count("lookalike_graphs");
-        let (got_losses, got_norms, got) = train(CudaOps::new(0).unwrap(), &net, adam, STEPS);
+        let (got_losses, got_norms, got) = train(CudaOps::new(0, precision()).unwrap(), &net, adam, STEPS);
         let apart = [
             cases::worst(&[got_losses.total as f32, got_norms as f32], &[losses.total as f32, norms as f32]),
             cases::worst(got.params(), expected.params()),
             cases::worst(got.stats(), expected.stats()),
         ];
         println!("adam {adam}: loss, parameters, statistics apart by {apart:?}");
-        assert!(apart.iter().all(|d| *d < 2e-4) && got_losses.policy_hits == losses.policy_hits);
+        let allowed = match precision() {
+            Precision::F32 => 2e-4,
+            // Adam turns small differences of small gradients into steps of full length
+            _ if adam => 0.08,
+            _ => 5e-3,
+        };
+        assert!(
+            apart.iter().all(|d| *d < allowed) && (precision() != Precision::F32 || got_losses.policy_hits == losses.policy_hits)
+        );
         assert!(cases::worst(got.params(), net.params()) > 1e-3, "it learned");
         assert_eq!(count("lookalike_graphs") - graphs, STEPS as i64 - 2, "from the third step on a step is one graph");
         assert_eq!(count("lookalike_live"), 0, "everything is given back");
@@ -168,7 +193,7 @@ fn evaluate<O: Ops>(ops: O, net: &Net) -> Vec<f32> {
 
 #[test]
 fn evaluations() {
-    for world in [World::cuda(12060), World::cuda(12060).with("LOOKALIKE_DEFER", "1")] {
+    for world in [World::cuda(12060), World::cuda(12060).with("LOOKALIKE_DEFER", "1").with("PRECISION", "f16")] {
         world.run("inside_evaluations");
     }
 }
@@ -178,11 +203,11 @@ fn inside_evaluations() {
     let Some(()) = inside() else { return };
     let net = NetConfig::named("b3c8").unwrap().init(5);
     let expected = evaluate(CpuOps::new(1).unwrap(), &net);
-    let got = evaluate(CudaOps::new(0).unwrap(), &net);
+    let got = evaluate(CudaOps::new(0, precision()).unwrap(), &net);
     let apart = cases::worst(&got, &expected);
     println!("answers apart by {apart:.1e}");
-    assert!(apart < 1e-4);
-    assert_eq!(count("lookalike_graphs"), 4, "a size that came before is one graph");
+    assert!(apart < 1e-4 + 10.0 * precision().rounding());
+    assert_eq!(count("lookalike_graphs"), 3, "a size that came twice is one graph");
     assert_eq!(count("lookalike_live"), 0, "everything is given back");
 }
 
@@ -195,7 +220,7 @@ fn failures_are_told_where_results_are_asked_for() {
 #[test]
 fn inside_failures() {
     let Some(()) = inside() else { return };
-    let ops = CudaOps::new(0).unwrap();
+    let ops = CudaOps::new(0, precision()).unwrap();
     let table = cases::all();
     let losses = table.iter().find(|case| case.name().starts_with("losses")).unwrap();
     let told = |why: &[&str]| {
@@ -244,7 +269,7 @@ fn what_does_not_open_says_so_in_one_line() {
 #[test]
 fn inside_open() {
     let Some(()) = inside() else { return };
-    match CudaOps::new(0) {
+    match CudaOps::new(0, precision()) {
         Ok(ops) => println!("open: {}", ops.describe()),
         Err(e) => println!("open: {e}"),
     }
@@ -258,14 +283,16 @@ fn several_devices() {
 #[test]
 fn inside_two() {
     let Some(()) = inside() else { return };
-    let all = [0, 1].map(|i| CudaOps::new(i).unwrap());
+    let all = [0, 1].map(|i| CudaOps::new(i, precision()).unwrap());
     let case = cases::all()[0];
     std::thread::scope(|threads| {
         let runs = all.each_ref().map(|ops| threads.spawn(|| case.run(ops).unwrap()));
         let [a, b] = runs.map(|run| run.join().unwrap());
         assert_eq!(a, b);
     });
-    assert!(CudaOps::new(2).err().unwrap().to_string().contains("no GPU 2, this machine has 2"));
+    assert!(CudaOps::new(2, precision()).err().unwrap().to_string().contains("no GPU 2, this machine has 2"));
+    let ceilings = all[0].ceilings().unwrap();
+    assert!(ceilings.f32_flops > 0.0 && ceilings.f16_flops > 0.0 && ceilings.copy_bytes > 0.0, "{ceilings:?}");
     let mut value = [0.0];
     let buf = all[1].alloc(1).unwrap();
     all[1].download(&mut [(At { buf: &buf, at: 0 }, &mut value)]).unwrap();

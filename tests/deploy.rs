@@ -38,12 +38,10 @@ impl Board {
         let home = dir.path().join("home");
         let root = say(Command::new("id").arg("-u")).trim() == "0";
         let (user, made) = match root {
-            true => (format!("ez-{name}"), true),
+            true => (format!("ez{}-{name}", std::process::id()), true),
             false => (say(Command::new("id").arg("-un")).trim().to_string(), false),
         };
         if made {
-            // What an earlier test that was killed left behind.
-            let _ = Command::new("userdel").arg(&user).stderr(Stdio::null()).status();
             // `-p *`: no password fits, yet the account is not locked. sshd as root asks for its folder.
             say(Command::new("useradd").args(["-M", "-p", "*", "-s", "/bin/sh", "-d"]).arg(&home).arg(&user));
             fs::create_dir_all("/run/sshd").unwrap();

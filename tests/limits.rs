@@ -51,9 +51,10 @@ fn shards(dir: &Path) -> String {
 fn training_shrinks_and_then_refuses() {
     let dir = TempDir::new("limits-train");
     let shards = shards(dir.path());
-    down_the_ladder(&[1000, 140, 100, 60, 30], |limit| {
+    down_the_ladder(&[1000, 45, 36, 22], |limit| {
         let out = dir.path().join(format!("run{limit}"));
-        let args = format!("train --shards {shards} --board-size 9 --net b2c16 --minutes 0.01 --out {}", out.display());
+        let args =
+            format!("train --shards {shards} --board-size 9 --net b2c16 --batch-size 256 --minutes 0.01 --out {}", out.display());
         limited(limit, &args, "")
     });
 }
@@ -72,8 +73,8 @@ fn play_shrinks_and_then_refuses() {
 #[test]
 fn converting_shrinks_and_then_refuses() {
     let dir = TempDir::new("limits-convert");
-    down_the_ladder(&[1000, 40, 36, 20], |limit| {
-        let args = format!("convert {GAMES} --out {}", dir.path().join(format!("out{limit}")).display());
+    down_the_ladder(&[1000, 40, 36, 34, 24], |limit| {
+        let args = format!("convert {GAMES} --workers 8 --out {}", dir.path().join(format!("out{limit}")).display());
         limited(limit, &args, "")
     });
 }

@@ -162,16 +162,73 @@ fn workers_and_threads_do_not_change_the_bytes() {
 }
 
 #[test]
-fn ctrl_c_keeps_everything() {
+fn ctrl_c_and_systemd_keep_everything() {
     let place = Place::new("stopped");
     succeeded(&place.train("whole", &[]));
-    let child = place.train_until_checkpoint("stopped", &[]);
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
-    let output = child.wait_with_output().unwrap();
-    failed(&output, 130, &["stopped after step", "--resume"]);
-    succeeded(&place.train("stopped", &["--resume"]));
-    assert_same_bytes(&place, "whole", "stopped");
+    for signal in ["-INT", "-TERM"] {
+        let run = format!("stopped{signal}");
+        let child = place.train_until_checkpoint(&run, &[]);
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        failed(&output, 130, &["stopped after step", "--resume"]);
+        // Records that come meanwhile wait for the next run.
+        std::fs::write(place.out("sgf/new.sgf"), "(;GM[1]FF[4]SZ[9];B[aa];W[bb])").unwrap();
+        let resumed = place.train(&run, &["--resume"]);
+        succeeded(&resumed);
+        assert!(String::from_utf8_lossy(&resumed.stderr).contains("newer records wait"));
+        std::fs::remove_file(place.out("sgf/new.sgf")).unwrap();
+        assert_same_bytes(&place, "whole", &run);
+    }
+}
+
+#[test]
+fn resume_begins_where_nothing_was_begun() {
+    let place = Place::new("begins");
+    succeeded(&place.train("whole", &[]));
+    succeeded(&place.train("service", &["--resume"]));
+    assert_same_bytes(&place, "whole", "service");
+}
+
+#[test]
+fn a_disk_that_fills_leaves_the_last_checkpoint() {
+    let place = Place::new("full");
+    succeeded(&place.train("whole", &[]));
+    let mut child = place.train_until_checkpoint("run", &[]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = last_checkpoint(&place.out("run"));
+    let bytes = std::fs::read(&before).unwrap();
+    // Files may not grow beyond 16 KiB: a write in the middle of a checkpoint fails, as on a full disk.
+    let full = place.command("run", &["--resume"]);
+    let words = std::iter::once(full.get_program()).chain(full.get_args()).map(|word| word.to_string_lossy().into_owned());
+    let script = format!("trap '' XFSZ; ulimit -f 16; exec {}", words.collect::<Vec<_>>().join(" "));
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    failed(&output, 1, &["run/checkpoint-", "File too large"]);
+    assert!(bytes == std::fs::read(&before).unwrap() && last_checkpoint(&place.out("run")) == before);
+    succeeded(&place.train("run", &["--resume"]));
+    assert_same_bytes(&place, "whole", "run");
+}
+
+#[test]
+fn a_run_ends_by_itself_before_the_disk_is_full() {
+    let place = Place::new("reserve");
+    let profile = std::fs::read_to_string(place.out("tiny.toml")).unwrap();
+    let wants_all: String = profile
+        .lines()
+        .map(|line| if line.starts_with("disk_mb_min") { "disk_mb_min = 1048576\n".into() } else { format!("{line}\n") })
+        .collect();
+    std::fs::write(place.out("tiny.toml"), wants_all).unwrap();
+    let free = Command::new("df").args(["--output=avail", "-m", "/tmp"]).output().unwrap();
+    let free = String::from_utf8_lossy(&free.stdout).lines().nth(1).and_then(|line| line.trim().parse::<u64>().ok());
+    if free.is_none_or(|mib| mib > 1_000_000) {
+        eprintln!("skipped: a disk with a TiB free");
+        return;
+    }
+    let output = place.train("run", &[]);
+    failed(&output, 75, &["of disk are free, 1048576 are to stay free", "--resume"]);
+    std::fs::write(place.out("tiny.toml"), profile).unwrap();
+    succeeded(&place.train("run", &["--resume"]));
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) fn run(args: AnalysisArgs, ctx: &Context) -> Result<()> {
         return Err(Error::call("--analysis-threads", format!("{n_workers}, expected 1 to {WORKERS_MAX}")));
     }
     let effort = evaluator::effort(args.visits, None, None, None)?;
-    let mut search = evaluator::search_config(&[evaluator::file_of(&args.net)?], 1, ctx)?;
+    let mut search = evaluator::search_config(&[evaluator::file_of(&args.net)?], n_workers, ctx)?;
     search.visits = effort.visits.unwrap_or(search.visits);
     // Each worker has a tree and answers of its own.
     search.tree_mb = (search.tree_mb / n_workers).max(1);
@@ -58,7 +58,7 @@ pub(super) fn run(args: AnalysisArgs, ctx: &Context) -> Result<()> {
     let config = AnalysisConfig { search, side: Side::ToMove, stop: ctx.stop.clone() };
     let batcher = Batcher::new(net, BATCH_WAIT);
     let clients = (0..n_workers).map(|_| Box::new(batcher.client()) as Box<dyn Evaluator>).collect();
-    let _watch = ctx.watch(None)?;
+    let _watch = ctx.watch(ctx.budget(n_workers), None)?;
     log::info!("Started, ready to begin handling requests");
     serve(clients, config, &mut Ahead::new(|| io::stdin().lock(), ctx.stop.clone()), &mut Stdout)?;
     match ctx.stop.requested() {

@@ -1,6 +1,7 @@
 //! `edgezero bench`: how fast this machine computes.
 
 use super::Context;
+use super::bench_gpu::{self, AsJson};
 use super::bench_search;
 use super::out::outln;
 use crate::base::{Error, Result};
@@ -8,6 +9,7 @@ use crate::compute::Ops;
 use crate::compute::cpu::CpuOps;
 use crate::diagnose::Ceilings;
 use crate::diagnose::compute::{Case, Measured, Task, channels, usual};
+use crate::diagnose::gpu::Part;
 use crate::diagnose::ops::{Bound, OpMeasured, OpsShape, table};
 use argh::FromArgs;
 use serde::Serialize;
@@ -21,15 +23,15 @@ const BOARD_LEN: usize = 19;
 /// An operation's share of a case's window: there are about thirty.
 const OP_SHARE: f64 = 0.1;
 
-/// Measure the compute backend (training steps, evaluations and single operations, beside what the machine can do at most), or
-/// the search with a net (visits a second, batches, and where the time goes).
+/// Measure the compute backend (training steps, evaluations and single operations, beside what the machine can do at most),
+/// the search with a net (visits a second, batches, and where the time goes), or a GPU (facts, ceilings, results, speeds).
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(super) struct BenchArgs {
-    /// what to measure: compute, or search with a net
-    #[argh(positional, arg_name = "compute|search")]
+    /// what to measure: compute, search with a net, or gpu (all of a GPU, beside the processor's results)
+    #[argh(positional, arg_name = "compute|search|gpu")]
     what: String,
-    /// train, infer or ops; the default is all three
+    /// train, infer or ops, on a gpu cases (results alone); the default is all
     #[argh(option, from_str_fn(task))]
     task: Option<Wanted>,
     /// net: a size such as b6c64, or a file; the default is a table of the usual sizes
@@ -60,6 +62,7 @@ enum Wanted {
     Train,
     Infer,
     Ops,
+    Cases,
 }
 
 fn task(text: &str) -> std::result::Result<Wanted, String> {
@@ -67,7 +70,8 @@ fn task(text: &str) -> std::result::Result<Wanted, String> {
         "train" => Ok(Wanted::Train),
         "infer" => Ok(Wanted::Infer),
         "ops" => Ok(Wanted::Ops),
-        _ => Err(format!("{text:?}, expected train, infer or ops")),
+        "cases" => Ok(Wanted::Cases),
+        _ => Err(format!("{text:?}, expected train, infer, ops or cases")),
     }
 }
 
@@ -88,11 +92,16 @@ struct Operations {
 }
 
 pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
-    if !matches!(args.what.as_str(), "compute" | "search") {
-        return Err(Error::call("bench", format!("{:?}, expected compute or search", args.what)));
+    if !matches!(args.what.as_str(), "compute" | "search" | "gpu") {
+        return Err(Error::call("bench", format!("{:?}, expected compute, search or gpu", args.what)));
     }
     if !(args.seconds > 0.0 && args.seconds <= SECONDS_MAX) {
         return Err(Error::call("--seconds", format!("{}, expected more than 0 and at most {SECONDS_MAX}", args.seconds)));
+    }
+    if args.what == "gpu" {
+        let as_json = if args.json { AsJson::Yes } else { AsJson::No };
+        let part = if args.task == Some(Wanted::Cases) { Part::Cases } else { Part::All };
+        return bench_gpu::run(Duration::from_secs_f64(args.seconds), part, as_json, ctx);
     }
     if !(1..=65_536).contains(&args.batch) {
         return Err(Error::call("--batch", format!("{}, expected 1 to 65536", args.batch)));
@@ -165,7 +174,7 @@ fn cases(args: &BenchArgs) -> Vec<Case> {
         None => true,
         Some(Wanted::Train) => t == Task::Train,
         Some(Wanted::Infer) => t == Task::Infer,
-        Some(Wanted::Ops) => false,
+        Some(Wanted::Ops | Wanted::Cases) => false,
     };
     let all = match &args.net {
         None => usual(),
@@ -196,7 +205,7 @@ fn case_line(m: &Measured) -> Result<()> {
     outln!("{name:24} {:>12.0} {:>9.0} {:>8.0}% {:>9.0}", m.positions_per_second, m.gflops, 100.0 * m.share_of_peak, m.peak_mib)
 }
 
-fn operations(shape: &OpsShape, rows: &[OpMeasured]) -> Result<()> {
+pub(super) fn operations(shape: &OpsShape, rows: &[OpMeasured]) -> Result<()> {
     outln!("\noperations on {} boards of {1}x{1}, {2} channels", shape.n, shape.len, shape.c)?;
     outln!("{:44} {:>10} {:>9} {:>8} {:>9}  bound", "", "us", "GFLOP/s", "GB/s", "roofline")?;
     for row in rows {

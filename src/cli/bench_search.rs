@@ -5,9 +5,13 @@ use super::evaluator::file_of;
 use super::out::outln;
 use crate::base::{Error, Result};
 use crate::diagnose::search::{SearchBench, SearchMeasured, Setup};
+use crate::infer::Evaluator as _;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Most threads measured: with more, games and positions are searched side by side.
+const THREADS_MAX: usize = 2;
 
 /// What the flags of `bench` say for a search.
 pub(super) struct Wanted<'a> {
@@ -38,12 +42,13 @@ pub(super) fn run(wanted: &Wanted<'_>, ctx: &Context) -> Result<()> {
         visits: wanted.visits,
         window: wanted.window,
     };
-    let about = bench.describe(ctx.threads)?;
+    let nets = (1..=ctx.threads.min(THREADS_MAX)).map(|threads| bench.open(threads)).collect::<Result<Vec<_>>>()?;
+    let about = nets[0].describe();
     let mut katago = wanted.katago.map(|command| bench.start_katago(command, &ctx.stop)).transpose()?;
     if !wanted.as_json {
         outln!("{about}, {} visits of each position, batches of {} at the most", wanted.visits, bench.search.batch_size)?;
         outln!(
-            "{:8}{:>8}  {:34}{:>9}{:>7}{:>11}{:>15}{:>12}",
+            "{:8}{:>8}  {:28}{:>9}{:>7}{:>11}{:>15}{:>12}{:>11}",
             "board",
             "threads",
             "",
@@ -51,18 +56,19 @@ pub(super) fn run(wanted: &Wanted<'_>, ctx: &Context) -> Result<()> {
             "batch",
             "evaluated",
             "evaluations/s",
-            "time in net"
+            "time in net",
+            "processor"
         )?;
     }
     let mut found = Found { net: &about, visits: wanted.visits, cases: Vec::new() };
     for &board in &wanted.boards {
-        let positions = bench.positions(board, ctx.threads)?;
-        for threads in 1..=ctx.threads.min(2) {
+        let positions = bench.positions(board, &nets[0])?;
+        for (net, threads) in nets.iter().zip(1..) {
             for setup in Setup::OURS {
                 if ctx.stop.requested() {
                     return Err(Error::stopped("bench", "what is printed so far stands"));
                 }
-                tell(bench.measure(&positions, threads, setup)?, wanted, &mut found)?;
+                tell(bench.measure(&positions, net, setup)?, wanted, &mut found)?;
             }
             if let Some(katago) = &mut katago {
                 tell(bench.measure_katago(katago, &positions, threads)?, wanted, &mut found)?;
@@ -75,7 +81,9 @@ pub(super) fn run(wanted: &Wanted<'_>, ctx: &Context) -> Result<()> {
     }
     outln!(
         "\nEvaluated: the share of the visits that asked the net; the others ended the game or were known already.\n\
-         Evaluations/s: the net alone, while it was at work, at these batches: the floor that a search cannot be faster than."
+         Evaluations/s: the net alone, while it was at work, at these batches: the floor that a search cannot be faster than.
+         Processor: how much of the threads' time the machine gave them; well below 100 % something else was at work, and these
+         are not the machine's numbers."
     )
 }
 
@@ -91,14 +99,15 @@ fn tell(m: SearchMeasured, wanted: &Wanted<'_>, found: &mut Found<'_>) -> Result
         let number = |x: Option<f64>, digits: usize| x.map_or("-".to_string(), |x| format!("{x:.digits$}"));
         let share = |x: Option<f64>| x.map_or("-".to_string(), |x| format!("{:.0} %", 100.0 * x));
         outln!(
-            "{:8}{:>8}  {setup:34}{:>9.0}{:>7}{:>11}{:>15}{:>12}",
+            "{:8}{:>8}  {setup:28}{:>9.0}{:>7}{:>11}{:>15}{:>12}{:>11}",
             format!("{0}x{0}", m.board),
             m.threads,
             m.visits_per_second,
             number(m.batch_mean, 1),
             share(m.evaluated),
             number(m.evaluations_per_second, 0),
-            share(m.net_share)
+            share(m.net_share),
+            share(m.cpu_share)
         )?;
     }
     found.cases.push(m);

@@ -120,8 +120,9 @@ pub(super) fn run(args: ConvertArgs, ctx: &Context) -> Result<()> {
 
 /// What would become of the games, without shards.
 fn account_only(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<()> {
-    let job = Conversion { paths, out, config, ram_budget_bytes: ctx.budget.bytes(), stop: &ctx.stop };
-    let _watch = ctx.watch(None)?;
+    let budget = ctx.budget(config.workers);
+    let job = Conversion { paths, out, config, ram_budget_bytes: budget.bytes(), stop: &ctx.stop };
+    let _watch = ctx.watch(budget, None)?;
     let mut progress = Progress::new("dry run");
     let report = dry_run(&job, &mut |p| {
         progress.show(p.bytes_done, p.bytes_total, &[("games", p.games), ("positions", p.positions)]);
@@ -178,8 +179,9 @@ pub(super) fn refresh(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx
 }
 
 fn convert_with_progress(paths: &[PathBuf], out: &Path, config: &ConvertConfig, ctx: &Context) -> Result<(Converted, f64)> {
-    let job = Conversion { paths, out, config, ram_budget_bytes: ctx.budget.bytes(), stop: &ctx.stop };
-    let _watch = ctx.watch(Some(out))?;
+    let budget = ctx.budget(config.workers);
+    let job = Conversion { paths, out, config, ram_budget_bytes: budget.bytes(), stop: &ctx.stop };
+    let _watch = ctx.watch(budget, Some(out))?;
     let mut progress = Progress::new("convert");
     let converted = convert(&job, &mut |p| {
         progress.show(p.bytes_done, p.bytes_total, &[("games", p.games), ("positions", p.positions)]);

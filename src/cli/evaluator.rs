@@ -37,14 +37,14 @@ pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Contex
     Ok(evaluator)
 }
 
-/// Whether a folder is a run's with a net.
-pub(super) fn has_net(dir: &Path) -> bool {
-    NETS_OF_RUN.iter().any(|name| dir.join(name).is_file())
-}
-
 /// Most positions that are evaluated at once.
 fn batch_max(n_users: usize, ctx: &Context) -> usize {
     (ctx.profile.search.batch_size * n_users).clamp(BATCH_MIN, BATCH_MAX.max(ctx.profile.search.batch_size))
+}
+
+/// Whether a folder is a run's with a net.
+pub(super) fn has_net(dir: &Path) -> bool {
+    NETS_OF_RUN.iter().any(|name| dir.join(name).is_file())
 }
 
 /// The file of a net that was named by it or by a run's folder.
@@ -71,9 +71,10 @@ pub(super) fn search_config(nets: &[PathBuf], n_users: usize, ctx: &Context) -> 
     let sizes = nets.iter().map(|file| file.metadata().map(|meta| meta.len()).map_err(|e| Error::io(file, &e)));
     let files: u64 = sizes.sum::<Result<u64>>()?;
     let rows = (nets.len() * batch_max(n_users, ctx)) as u64;
+    let budget = ctx.budget(n_users);
     let others = Needs::program().with("nets", NET_FACTOR * files).with("batches", rows * ROW_BYTES);
-    let (search, needs) = ctx.profile.search.fitted(&others, &ctx.budget)?;
-    ctx.budget.say(&needs);
+    let (search, needs) = ctx.profile.search.fitted(&others, &budget)?;
+    budget.say(&needs);
     Ok(search)
 }
 

@@ -56,7 +56,7 @@ pub(super) fn run(args: GtpArgs, ctx: &Context) -> Result<()> {
     }
     let Persona { name, version } = Persona::default();
     session.persona = Persona { name: args.gtp_name.unwrap_or(name), version: args.gtp_version.unwrap_or(version) };
-    let _watch = ctx.watch(None)?;
+    let _watch = ctx.watch(ctx.budget(1), None)?;
     log::info!("GTP ready, beginning main protocol loop");
     serve_input(&mut session, &mut Ahead::new(|| io::stdin().lock(), ctx.stop.clone()), Stdout)?;
     match ctx.stop.requested() {

@@ -165,7 +165,7 @@ pub(super) fn run(args: MatchArgs, ctx: &Context) -> Result<()> {
         config.komi,
         args.games
     );
-    let _watch = ctx.watch(Some(&match_.dir))?;
+    let _watch = ctx.watch(ctx.budget(workers), Some(&match_.dir))?;
     let mut talk = Talk::new(args.games as u64);
     let told = match_.run(&ctx.stop, &mut |tally, line| talk.tell(tally, line));
     talk.progress.finish();

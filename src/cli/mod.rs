@@ -10,6 +10,7 @@ mod progress;
 
 mod analysis;
 mod bench;
+mod bench_gpu;
 mod bench_search;
 mod convert;
 mod doctor;
@@ -119,17 +120,23 @@ pub(super) struct Context {
     pub(super) backend: Backend,
     /// Threads of the CPU backend, 1 or more.
     pub(super) threads: usize,
-    /// Memory that the run may take: the profile's share, or less where the machine has less.
-    pub(super) budget: Budget,
+    /// What this machine is.
+    pub(super) machine: Machine,
     /// Set by Ctrl-C and SIGTERM, and by the watch.
     pub(super) stop: Stop,
 }
 
 impl Context {
+    /// Memory that a run may take whose work has `workers` threads beside those that compute: the profile's share, or less
+    /// where the machine has less.
+    fn budget(&self, workers: usize) -> Budget {
+        Budget::new(self.profile.ram_budget_bytes(), &self.machine, self.threads + workers + THREADS_BESIDE)
+    }
+
     /// A watch over memory, heat, and the disk of the folder `writes_to`.
-    fn watch(&self, writes_to: Option<&Path>) -> Result<Watch> {
+    fn watch(&self, budget: Budget, writes_to: Option<&Path>) -> Result<Watch> {
         let writes_to = writes_to.map(Path::to_path_buf);
-        Watch::start(Tree::machine(), &self.profile.watch, self.budget.bytes(), writes_to, &self.stop)
+        Watch::start(Tree::machine(), &self.profile.watch, budget.bytes(), writes_to, &self.stop)
     }
 }
 
@@ -171,9 +178,7 @@ fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
         None => profile.device.cores.min(machine.cores),
     };
     let backend = Backend { choice: args.backend, gpus: args.gpus.map_or_else(Vec::new, |gpus| gpus.0), threads };
-    let n_threads = threads.max(profile.convert.workers) + profile.train.dataloader_workers + THREADS_BESIDE;
-    let budget = Budget::new(profile.ram_budget_bytes(), &machine, n_threads);
-    let ctx = Context { profile, backend, threads, budget, stop: Stop::on_signals()? };
+    let ctx = Context { profile, backend, threads, machine, stop: Stop::on_signals()? };
     let done = args.command.run(&ctx);
     done.map_err(|e| ctx.stop.why().map_or(e.clone(), |why| e.because(why)))
 }

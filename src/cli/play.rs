@@ -77,7 +77,7 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
         (Some(program), Color::Black) => Seats::Two { black: &mut session, white: program },
         (Some(program), Color::White) => Seats::Two { black: program, white: &mut session },
     };
-    let _watch = ctx.watch(None)?;
+    let _watch = ctx.watch(ctx.budget(1), None)?;
     let bar = ProgressBar::new_spinner();
     let outcome = play_game(&mut seats, &mut game, &ctx.stop, |game| bar.set_message(format!("move {}", game.moves().len())))?;
     bar.finish_and_clear();

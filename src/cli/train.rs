@@ -5,6 +5,7 @@ use super::out::outln;
 use super::progress::Progress;
 use crate::base::{Error, Result};
 use crate::compute::cpu::CpuOps;
+use crate::compute::cuda::Precision;
 use crate::compute::{Losses, Ops};
 use crate::corpus::ConvertConfig;
 use crate::device::peak_rss_bytes;
@@ -110,7 +111,8 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| config.runs_dir.join(run_name));
     let begun = if args.resume { train::begun(&out)? } else { None };
     let batch = follow(&mut config, begun.as_ref());
-    let watch = ctx.watch(Some(&out))?;
+    let budget = ctx.budget(config.dataloader_workers);
+    let watch = ctx.watch(budget, Some(&out))?;
     let shards = match &args.shards {
         Some(dir) => dir.clone(),
         None => make_shards(&config, begun.as_ref(), ctx)?,
@@ -122,11 +124,11 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
         out: &out,
         start: if args.resume { Start::Resume } else { Start::Fresh },
         minutes: args.minutes,
-        budget: ctx.budget,
+        budget,
         watch: Some(&watch),
         stop: &ctx.stop,
     };
-    match ctx.backend.cuda()?.pop() {
+    match ctx.backend.cuda(Precision::Bf16)?.pop() {
         Some(gpu) => train_on(gpu, job, batch),
         None => train_on(CpuOps::new(ctx.threads)?, job, batch),
     }

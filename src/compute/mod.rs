@@ -549,7 +549,13 @@ pub trait Ops: Send + Sync {
     /// The sums since they were last read, after everything before it is done, and empties them. Fails where that failed.
     fn read(&self, tally: &mut Self::Tally) -> Result<Tallied>;
 
-    /// Adds the losses of a batch to the sums, and where asked writes the gradients of the raw outputs.
+    /// What gradients are multiplied by from [`Ops::losses`] to [`Ops::clip`], which takes it back: more than 1 where a backend rounds
+    /// them to numbers of a small range.
+    fn grad_scale(&self) -> f32 {
+        1.0
+    }
+
+    /// Adds the losses of a batch to the sums, and where asked writes the gradients of the raw outputs, scaled.
     #[allow(clippy::too_many_arguments)]
     fn losses(
         &self,

@@ -5,14 +5,13 @@ use crate::go::eyes::{Room, dead_by_eyes};
 use crate::go::playout::Fates;
 use crate::go::rules::{Scoring, Tax};
 use crate::go::score::{Owners, area, plain_area, taxed_area, territory, without};
-use crate::go::{Game, Point, PointSet};
+use crate::go::{Board, Color, Game, Point, PointSet};
 
 /// Two scores closer than this are the same; komi comes in halves, and quarters are the finest seen.
 const SCORE_TOLERANCE: f32 = 0.01;
 
-/// Points of its own with which a group is taken to live, in the order in which they are tried. Of 1,084 counted games of
-/// strong players on 19x19 whose count we find 56 need no judgement, 666 are judged as recorded with the first, 140 with the
-/// others, and the rest by playing out.
+/// Points of its own with which a group is taken to live, in the order in which they are tried. Of 1,140 counted games of
+/// strong players on 19x19 56 need no judgement, 715 are counted as recorded with one by eyes, 216 by playing out.
 const ROOMS: [Room; 4] = [Room(6), Room(12), Room(3), Room(24)];
 /// Judgements by eyes that build upon each other.
 const ROUNDS: usize = 4;
@@ -49,7 +48,8 @@ fn by_eyes(count: &mut Count) -> Option<Owners> {
             let judgements = dead_by_eyes(board, &presumed, room);
             let [next, _] = judgements;
             let is_new = !count.judged.contains(&next);
-            if let Some(owners) = judgements.into_iter().find_map(|dead| count.areas_without(dead)) {
+            let mut sane = judgements.into_iter().filter(|dead| leaves_both(board, dead));
+            if let Some(owners) = sane.find_map(|dead| count.areas_without(dead)) {
                 return Some(owners);
             }
             if !is_new {
@@ -59,6 +59,11 @@ fn by_eyes(count: &mut Count) -> Option<Owners> {
         }
         None
     })
+}
+
+/// Whether each colour keeps a stone. Without stones of its own a colour owns nothing, and the count says little.
+fn leaves_both(board: &Board, dead: &PointSet) -> bool {
+    [Color::Black, Color::White].iter().all(|&color| !(*board.stones(color) - *dead).is_empty())
 }
 
 fn by_playing_out(count: &mut Count) -> Option<Owners> {

@@ -86,7 +86,7 @@ pub(super) struct Plan {
 const BASE_BYTES: u64 = 12 << 20;
 /// Results of a worker that wait for the writer: enough for games of uneven length. More would only fill up while the
 /// writer waits for the disk.
-pub(super) const RESULTS_QUEUED: usize = 2;
+pub(super) const RESULTS_QUEUED: usize = 4;
 /// Memory of a long 19x19 game in flight: 300 positions of 640 bytes and its record.
 const GAME_BYTES: u64 = 200 << 10;
 /// Memory of a small file or a record on its way to a worker.
@@ -178,7 +178,7 @@ mod tests {
             Plan::new(&ConvertConfig::default(), budget, &needs, Make::Shards).map(|plan| plan.memory)
         };
         let mb = |range: Range| (range.likely >> 20, range.at_most >> 20);
-        assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (12, 12));
+        assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (13, 13));
         let tar = plan(&[entry("a.tar.gz", 2 << 20, true)], 1 << 30).unwrap();
         assert_eq!(mb(tar), (28, 290));
         let huge = entry("all.sgf", 10 << 30, false);

@@ -111,7 +111,7 @@ impl Budget {
         }
         let taken = mapped_bytes + threads as u64 * THREAD_ADDRESSES;
         // The program's own part is mapped already, and stands among the needs.
-        let addresses = machine.address_bytes.map(|limit| limit.saturating_sub(taken) + PROGRAM_BYTES);
+        let addresses = machine.address_bytes.map(|limit| (limit + PROGRAM_BYTES).saturating_sub(taken));
         bounds.extend(addresses.map(|bytes| (bytes, By::Addresses)));
         let (bytes, by) = bounds.into_iter().min_by_key(|(bytes, _)| *bytes).expect("the profile's is there");
         Budget { bytes, by, addresses }
@@ -195,7 +195,7 @@ mod tests {
             (machine(1000, Bound::ControlGroup, 1000, None), 900, By::ControlGroup),
             (machine(4000, Bound::Machine, 1000, None), 900, By::Available),
             (machine(4000, Bound::Machine, 3000, Some(600)), 600 - 20 - 8 + 16, By::Addresses),
-            (machine(4000, Bound::Machine, 3000, Some(10)), 16, By::Addresses),
+            (machine(4000, Bound::Machine, 3000, Some(10)), 0, By::Addresses),
             (machine(0, Bound::Machine, 0, None), 1783, By::Profile),
         ];
         for (machine, expected, by) in cases {

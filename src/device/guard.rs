@@ -118,8 +118,10 @@ impl Guard {
             // Below a quarter the killer is near.
             return if available < least / 4 { Verdict::Stop(why) } else { Verdict::Slow(why) };
         }
+        // What an idle run leaves in swap harms nobody, as long as there is memory to come back to.
         let swapped = look.process.swapped_bytes;
-        if swapped > held.max(self.reserves.available_bytes) {
+        let is_tight = look.available_bytes.is_some_and(|available| available < 2 * least);
+        if is_tight && swapped > held.max(least) {
             return Verdict::Slow(format!("{} MiB of it are swapped out, {} are in memory", mib(swapped), mib(held)));
         }
         Verdict::Fine
@@ -153,7 +155,11 @@ mod tests {
             (Look { group: Some((980 * MIB, 1000 * MIB)), ..fine }, stop("its control group holds 980 of 1000 MiB")),
             (Look { available_bytes: Some(100 * MIB), ..fine }, slow("100 MiB of memory are available, 128 are to stay so")),
             (Look { available_bytes: Some(30 * MIB), ..fine }, stop("30 MiB of memory are available, 128 are to stay so")),
-            (Look { process: process(200, 300), ..fine }, slow("300 MiB of it are swapped out, 200 are in memory")),
+            (Look { process: process(200, 300), ..fine }, Verdict::Fine),
+            (
+                Look { process: process(200, 300), available_bytes: Some(200 * MIB), ..fine },
+                slow("300 MiB of it are swapped out, 200 are in memory"),
+            ),
         ];
         for (look, expected) in cases {
             assert_eq!(Guard::new(reserves, 512 * MIB).judge(&look), expected, "{look:?}");

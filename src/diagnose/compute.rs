@@ -7,8 +7,9 @@ use crate::compute::packed::{MOVE_NONE, N_PACKED_PLANES, PackedRow};
 use crate::compute::{LossWeights, Ops, PackedRows, Rule, Targets};
 use crate::device;
 use crate::infer::read_net;
-use crate::net::{Arch, Batch, InferNet, Net, NetConfig, RawOutputs, TrainNet};
+use crate::net::{Arch, Batch, InferNet, Net, NetConfig, RawOutputs, TrainNet, Turn};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,9 +76,13 @@ impl Case {
 
     /// Measures the case on `threads` threads for about `window`.
     pub fn measure(&self, threads: usize, window: Duration, ceilings: &Ceilings) -> Result<Measured> {
+        self.measure_on(CpuOps::new(threads)?, window, ceilings)
+    }
+
+    /// Measures the case on a backend for about `window`.
+    pub fn measure_on<O: Ops>(&self, ops: O, window: Duration, ceilings: &Ceilings) -> Result<Measured> {
         device::reset_peak_rss();
         let net = net(&self.net)?;
-        let ops = CpuOps::new(threads)?;
         let seconds = match self.task {
             Task::Train => self.train(ops, &net, window)?,
             Task::Infer => self.infer(ops, &net, window)?,
@@ -97,9 +102,9 @@ impl Case {
         })
     }
 
-    fn train(&self, ops: CpuOps, net: &Net, window: Duration) -> Result<f64> {
+    fn train<O: Ops>(&self, ops: O, net: &Net, window: Duration) -> Result<f64> {
         let (n, len) = (self.batch, self.board);
-        let mut train = TrainNet::new(ops, net, n, len)?;
+        let train = TrainNet::new(ops, net, n, len)?;
         let (rows, symmetries) = (rows(len, n), vec![0u8; n]);
         let (ones, halves) = (vec![1.0f32; n], vec![0.0f32; n * len * len]);
         let (policy, value) = (vec![5u16.min((len * len) as u16); n], vec![[1.0f32, 0.0, 0.0]; n]);
@@ -115,26 +120,33 @@ impl Case {
         };
         let spans = train.spans();
         let mut momentum = train.ops().alloc(net.params().len())?;
-        let mut failed = None;
-        let seconds = seconds_per_call(window, &mut || {
-            train.zero_grads();
+        let (train, failed) = (RefCell::new(train), RefCell::new(None));
+        let keep = |told: Result<()>| {
+            let first = told.err().or(failed.take());
+            failed.replace(first);
+        };
+        let rule = Rule::SgdNesterov { rate: 1e-4, momentum: 0.9, decay: 1e-4 };
+        let n_params = net.params().len();
+        let mut step = || {
             let batch = Batch { len, rows: &rows, symmetries: &symmetries };
-            failed = train.forward_backward(&batch, &targets, &LossWeights::default()).err().or(failed.take());
-            let rule = Rule::SgdNesterov { rate: 1e-4, momentum: 0.9, decay: 1e-4 };
-            let flat = train.flat();
-            flat.ops.step(rule, &spans, flat.params, flat.grads, &mut momentum, None);
-        });
-        failed.map_or(Ok(seconds), Err)
+            keep(train.borrow_mut().learn(Turn::First, &batch, &targets, &LossWeights::default(), |flat| {
+                flat.ops.clip(n_params, 1.0, flat.grads, flat.tally);
+                flat.ops.step(rule, &spans, flat.params, flat.grads, &mut momentum, None);
+            }));
+        };
+        let seconds = seconds_per_call(window, &mut step, &mut || keep(train.borrow_mut().read().map(|_| ())));
+        failed.take().map_or(Ok(seconds), Err)
     }
 
-    fn infer(&self, ops: CpuOps, net: &Net, window: Duration) -> Result<f64> {
+    fn infer<O: Ops>(&self, ops: O, net: &Net, window: Duration) -> Result<f64> {
         let (n, len) = (self.batch, self.board);
         let mut infer = InferNet::new(ops, net, n, len)?;
         let (rows, symmetries) = (rows(len, n), vec![0u8; n]);
         let (mut out, mut failed) = (RawOutputs::default(), None);
-        let seconds = seconds_per_call(window, &mut || {
+        let mut run = || {
             failed = infer.run(PackedRows { len, bytes: &rows, symmetries: &symmetries }, &mut out).err().or(failed.take());
-        });
+        };
+        let seconds = seconds_per_call(window, &mut run, &mut || {});
         failed.map_or(Ok(seconds), Err)
     }
 }

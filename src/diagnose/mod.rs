@@ -5,6 +5,7 @@
 
 pub mod compute;
 pub mod doctor;
+pub mod gpu;
 pub mod ops;
 pub mod search;
 
@@ -33,13 +34,22 @@ impl Ceilings {
     }
 }
 
-/// Calls `work` for about `window`, after one call to warm up, and returns the seconds of one call.
-fn seconds_per_call(window: Duration, work: &mut dyn FnMut()) -> f64 {
+/// Calls `work` for about `window`, after one call to warm up, and returns the seconds of one call. `wait` lasts until the calls so far
+/// are done: often enough that a device's queue stays short, rarely enough that it does not run dry.
+fn seconds_per_call(window: Duration, work: &mut dyn FnMut(), wait: &mut dyn FnMut()) -> f64 {
     work();
-    let (started, mut calls) = (Instant::now(), 0u32);
-    while started.elapsed() < window || calls == 0 {
-        work();
-        calls += 1;
+    wait();
+    let (started, mut calls, mut together) = (Instant::now(), 0u32, 1u32);
+    loop {
+        (0..together).for_each(|_| work());
+        wait();
+        calls += together;
+        let spent = started.elapsed();
+        if spent >= window {
+            return spent.as_secs_f64() / f64::from(calls);
+        }
+        if spent < window / 8 {
+            together *= 2;
+        }
     }
-    started.elapsed().as_secs_f64() / f64::from(calls)
 }

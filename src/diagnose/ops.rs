@@ -2,8 +2,7 @@
 
 use super::compute::rows;
 use super::{Ceilings, seconds_per_call};
-use crate::base::Result;
-use crate::compute::cpu::{CpuBuf, CpuOps};
+use crate::base::{Error, Result};
 use crate::compute::packed::{N_GLOBALS, N_PLANES};
 use crate::compute::{
     Activation, At, AtMut, Base, ConvShape, Decay, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NormGrad, NormParams,
@@ -63,8 +62,8 @@ struct Work {
 }
 
 /// Measures every operation, each for about `window`.
-pub fn table(ops: &CpuOps, shape: OpsShape, window: Duration, ceilings: &Ceilings) -> Result<Vec<OpMeasured>> {
-    let mut bench = Bench { ops, shape, window, ceilings, rows: Vec::new() };
+pub fn table<O: Ops>(ops: &O, shape: OpsShape, window: Duration, ceilings: &Ceilings) -> Result<Vec<OpMeasured>> {
+    let mut bench = Bench { ops, shape, window, ceilings, rows: Vec::new(), failed: None };
     bench.unpack()?;
     bench.convolutions()?;
     bench.norms()?;
@@ -72,20 +71,24 @@ pub fn table(ops: &CpuOps, shape: OpsShape, window: Duration, ceilings: &Ceiling
     bench.vectors()?;
     bench.losses()?;
     bench.flat()?;
-    Ok(bench.rows)
+    bench.failed.map_or(Ok(bench.rows), Err)
 }
 
-struct Bench<'a> {
-    ops: &'a CpuOps,
+struct Bench<'a, O: Ops> {
+    ops: &'a O,
     shape: OpsShape,
     window: Duration,
     ceilings: &'a Ceilings,
     rows: Vec<OpMeasured>,
+    /// What a device told when it was waited for.
+    failed: Option<Error>,
 }
 
-impl Bench<'_> {
+impl<O: Ops> Bench<'_, O> {
     fn measure(&mut self, name: impl Into<String>, work: Work, call: &mut (dyn FnMut() + Send)) {
-        let seconds = seconds_per_call(self.window, &mut || self.ops.scope(&mut *call));
+        let (ops, failed) = (self.ops, &mut self.failed);
+        let mut wait = || *failed = ops.finish().err().or(failed.take());
+        let seconds = seconds_per_call(self.window, &mut || ops.scope(&mut *call), &mut wait);
         let floor = self.ceilings.floor_s(work.flops, work.bytes);
         self.rows.push(OpMeasured {
             name: name.into(),
@@ -102,14 +105,14 @@ impl Bench<'_> {
     }
 
     /// A buffer of small numbers of both signs.
-    fn buf(&self, len: usize) -> Result<CpuBuf> {
+    fn buf(&self, len: usize) -> Result<O::Buf> {
         let mut buf = self.ops.alloc(len)?;
         let values: Vec<f32> = (0..len).map(|i| ((i * 7919) % 255) as f32 / 127.0 - 1.0).collect();
         self.ops.upload(&values, AtMut { buf: &mut buf, at: 0 });
         Ok(buf)
     }
 
-    fn filled(&self, len: usize, value: f32) -> Result<CpuBuf> {
+    fn filled(&self, len: usize, value: f32) -> Result<O::Buf> {
         let mut buf = self.ops.alloc(len)?;
         self.ops.fill(&mut buf, len, value);
         Ok(buf)
@@ -151,10 +154,11 @@ impl Bench<'_> {
     }
 
     fn convolution(&mut self, shape: ConvShape) -> Result<()> {
-        let (x, w) = (self.buf(shape.cells() * shape.c_in)?, self.buf(shape.weights())?);
-        let (mut y, mut dw) = (self.buf(shape.cells() * shape.c_out)?, self.filled(shape.weights(), 0.0)?);
+        let (x_len, w_len, y_len) = (shape.cells() * shape.c_in, shape.weights(), shape.cells() * shape.c_out);
+        let (x, w) = (self.buf(x_len)?, self.buf(w_len)?);
+        let (mut y, mut dw) = (self.buf(y_len)?, self.filled(w_len, 0.0)?);
         let flops = 2.0 * (shape.cells() * shape.weights()) as f64;
-        let work = Work { flops, bytes: F32 * (x.len() + w.len() + y.len()) as f64 };
+        let work = Work { flops, bytes: F32 * (x_len + w_len + y_len) as f64 };
         let name = |what: &str| format!("{what} {}x{} {} -> {}", shape.kernel_y, shape.kernel_x, shape.c_in, shape.c_out);
         let (ops, weights) = (self.ops, At { buf: &w, at: 0 });
         let prepared = ops.prepare(shape, weights)?;
@@ -166,7 +170,7 @@ impl Bench<'_> {
         self.measure(name("conv, weights' gradient"), work, &mut || {
             ops.conv_grad_weights(shape, input, &y, AtMut { buf: &mut dw, at: 0 });
         });
-        let mut dx = self.filled(x.len(), 0.0)?;
+        let mut dx = self.filled(x_len, 0.0)?;
         self.measure(name("conv, input's gradient"), work, &mut || {
             ops.conv_grad_input(shape, Store::Write, weights, &y, &mut dx)
         });
@@ -245,7 +249,7 @@ impl Bench<'_> {
         let shape = LossShape { n, len, score_c: SCORE_C };
         let (policy, pass, value) = (self.buf(cells)?, self.buf(n)?, self.buf(3 * n)?);
         let (score, ownership) = (self.buf(SCORE_C * n)?, self.buf(cells)?);
-        let mut d: Vec<CpuBuf> = Vec::new();
+        let mut d: Vec<O::Buf> = Vec::new();
         for len in [cells, n, 3 * n, SCORE_C * n, cells] {
             d.push(self.filled(len, 0.0)?);
         }

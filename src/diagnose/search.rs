@@ -3,14 +3,16 @@
 
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
+use crate::device;
 use crate::go::{Color, Game, Move, Rules, Size};
-use crate::infer::{self, Backend, Batcher, Cache, Evaluation, Evaluator, Looks, Request};
+use crate::infer::backend::Backend;
+use crate::infer::{self, Batcher, Cache, Evaluation, Evaluator, Looks, Request};
 use crate::opponent::{OpponentConfig, Player, Program, Session};
 use crate::search::{Limits, Params, Search, SearchConfig};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Positions of one game that are searched, by the share of the board's points that was played before: from the opening to
@@ -20,6 +22,8 @@ const STAGES: [f64; 6] = [0.0, 0.05, 0.15, 0.25, 0.4, 0.55];
 const GAME_STAGE: usize = 2;
 /// Moves of a game in progress that are searched.
 const GAME_MOVES: usize = 8;
+/// Positions evaluated at once, at the least: the eight symmetries of one.
+const BATCH_MIN: usize = 8;
 const RULES: Rules = Rules::TROMP_TAYLOR;
 const KOMI: f32 = 7.5;
 
@@ -73,6 +77,9 @@ pub struct SearchMeasured {
     pub evaluations_per_second: Option<f64>,
     /// Share of the time in which the net was at work.
     pub net_share: Option<f64>,
+    /// Share of the threads' time that the machine gave them: below 1 it was busy with something else, and the rates are
+    /// lower than they could be.
+    pub cpu_share: Option<f64>,
 }
 
 impl Setup {
@@ -88,16 +95,28 @@ struct Counts {
     nanoseconds: AtomicU64,
 }
 
-/// Counts what goes through it.
-struct Counting {
-    inner: Box<dyn Evaluator>,
+/// The evaluator of one number of threads, which every setup has for itself for a while.
+#[derive(Clone)]
+pub struct Counting {
+    inner: Arc<Mutex<Box<dyn Evaluator>>>,
     counts: Arc<Counts>,
+    threads: usize,
+}
+
+impl Counting {
+    fn inner(&self) -> MutexGuard<'_, Box<dyn Evaluator>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> [u64; 3] {
+        [&self.counts.calls, &self.counts.rows, &self.counts.nanoseconds].map(|count| count.load(Relaxed))
+    }
 }
 
 impl Evaluator for Counting {
     fn evaluate(&mut self, rows: &[Request<'_>], out: &mut [Evaluation]) -> Result<()> {
         let begun = Instant::now();
-        self.inner.evaluate(rows, out)?;
+        self.inner().evaluate(rows, out)?;
         self.counts.nanoseconds.fetch_add(begun.elapsed().as_nanos() as u64, Relaxed);
         self.counts.calls.fetch_add(1, Relaxed);
         self.counts.rows.fetch_add(rows.len() as u64, Relaxed);
@@ -105,41 +124,37 @@ impl Evaluator for Counting {
     }
 
     fn batch_max(&self) -> usize {
-        self.inner.batch_max()
+        self.inner().batch_max()
     }
 
     fn describe(&self) -> String {
-        self.inner.describe()
+        self.inner().describe()
     }
 
     fn version(&self) -> u32 {
-        self.inner.version()
+        self.inner().version()
     }
 
     fn looks_at(&self) -> Looks {
-        self.inner.looks_at()
+        self.inner().looks_at()
     }
 }
 
 impl SearchBench {
-    fn open(&self, threads: usize) -> Result<Box<dyn Evaluator>> {
-        let backend = Backend { threads, ..self.backend.clone() };
-        infer::open(&self.net, &backend, self.search.batch_size.max(8))
-    }
-
-    /// One line: the net and the backend.
+    /// Opens the net for so many threads.
     ///
     /// # Errors
     /// The net cannot be opened.
-    pub fn describe(&self, threads: usize) -> Result<String> {
-        Ok(self.open(threads)?.describe())
+    pub fn open(&self, threads: usize) -> Result<Counting> {
+        let inner = infer::open(&self.net, &Backend { threads, ..self.backend.clone() }, self.search.batch_size.max(BATCH_MIN))?;
+        Ok(Counting { inner: Arc::new(Mutex::new(inner)), counts: Arc::default(), threads })
     }
 
     /// The positions searched: stages of a game by the net's first thoughts. The same for the same net.
     ///
     /// # Errors
-    /// The net cannot be opened or evaluated.
-    pub fn positions(&self, board: usize, threads: usize) -> Result<Vec<Game>> {
+    /// The net cannot be evaluated.
+    pub fn positions(&self, board: usize, net: &Counting) -> Result<Vec<Game>> {
         let size = Size::square(board).ok_or_else(|| Error::call("--board", format!("{board}, expected 2 to 19")))?;
         let config = OpponentConfig {
             rules: "tromp-taylor".to_string(),
@@ -148,7 +163,7 @@ impl SearchBench {
             resign_streak: 1,
             resign_after: 1.0,
         };
-        let mut session = Session::new(self.open(threads)?, config)?;
+        let mut session = Session::new(Box::new(net.clone()), config)?;
         session.set_size(size);
         let mut positions = Vec::new();
         for stage in STAGES {
@@ -164,15 +179,13 @@ impl SearchBench {
     /// Searches the positions in one of our own setups, in whole rounds for the window at the least.
     ///
     /// # Errors
-    /// The net cannot be opened or evaluated.
-    pub fn measure(&self, positions: &[Game], threads: usize, setup: Setup) -> Result<SearchMeasured> {
-        let counts = Arc::<Counts>::default();
-        let counting = Box::new(Counting { inner: self.open(threads)?, counts: counts.clone() });
+    /// The net cannot be evaluated.
+    pub fn measure(&self, positions: &[Game], net: &Counting, setup: Setup) -> Result<SearchMeasured> {
         let board = positions[0].size().len_max();
         let batch = if matches!(setup, Setup::Bare | Setup::Single) { 1 } else { self.search.batch_size };
         let mut evaluator: Box<dyn Evaluator> = match setup {
-            Setup::Bare => counting,
-            _ => Box::new(Batcher::new(counting, Duration::ZERO).client()),
+            Setup::Bare => Box::new(net.clone()),
+            _ => Box::new(Batcher::new(Box::new(net.clone()), Duration::ZERO).client()),
         };
         let mut search = Search::new(&positions[0], self.search.tree_mb << 20, batch, Params::default())?;
         let cache = Arc::new(Cache::new(self.search.cache_mb.max(1) << 20, board)?);
@@ -185,7 +198,7 @@ impl SearchBench {
         };
         // Weights are made ready for this board, and buffers grow.
         think(&mut search)?;
-        let begin = [&counts.calls, &counts.rows, &counts.nanoseconds].map(|count| count.load(Relaxed));
+        let (before, cpu_before) = (net.now(), device::cpu_seconds());
         let (begun, mut visits) = (Instant::now(), 0);
         while begun.elapsed() < self.window || visits == 0 {
             match setup {
@@ -205,18 +218,19 @@ impl SearchBench {
             }
         }
         let seconds = begun.elapsed().as_secs_f64();
-        let [calls, rows, nanoseconds] =
-            [&counts.calls, &counts.rows, &counts.nanoseconds].map(|count| count.load(Relaxed) as f64);
-        let [calls, rows, nanoseconds] = [calls - begin[0] as f64, rows - begin[1] as f64, nanoseconds - begin[2] as f64];
+        let cpu_seconds = device::cpu_seconds() - cpu_before;
+        let after = net.now();
+        let [calls, rows, nanoseconds] = [0, 1, 2].map(|i| (after[i] - before[i]) as f64);
         Ok(SearchMeasured {
             board,
-            threads,
+            threads: net.threads,
             setup,
             visits_per_second: visits as f64 / seconds,
             batch_mean: Some(rows / calls.max(1.0)),
             evaluated: Some(rows / visits as f64),
             evaluations_per_second: Some(rows / (nanoseconds * 1e-9).max(1e-9)),
             net_share: Some(nanoseconds * 1e-9 / seconds),
+            cpu_share: Some(cpu_seconds / (seconds * net.threads as f64)),
         })
     }
 
@@ -279,6 +293,7 @@ impl SearchBench {
             evaluated: None,
             evaluations_per_second: None,
             net_share: None,
+            cpu_share: None,
         })
     }
 }
@@ -294,10 +309,11 @@ mod tests {
         tensors::save(&path, &NetConfig::named("b1c8").unwrap().init(1)).unwrap();
         let search = SearchConfig { tree_mb: 16, cache_mb: 4, visits: 1, batch_size: 4 };
         let bench = SearchBench { net: path.clone(), backend: Backend::cpu(1), search, visits: 40, window: Duration::ZERO };
-        let positions = bench.positions(5, 1).unwrap();
+        let net = bench.open(1).unwrap();
+        let positions = bench.positions(5, &net).unwrap();
         assert_eq!((positions.len(), positions[5].moves().len()), (6, 13));
         for setup in Setup::OURS {
-            let m = bench.measure(&positions, 1, setup).unwrap();
+            let m = bench.measure(&positions, &net, setup).unwrap();
             assert!(m.visits_per_second > 0.0 && m.net_share.unwrap() < 1.0, "{m:?}");
             let batch = m.batch_mean.unwrap();
             assert!(

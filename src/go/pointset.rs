@@ -63,6 +63,18 @@ impl PointSet {
         (*self & *other).is_empty()
     }
 
+    /// Whether at least `n` points are in the set; for small numbers.
+    pub fn has(&self, n: usize) -> bool {
+        let mut missing = n;
+        for mut word in self.0 {
+            while word != 0 && missing > 0 {
+                word &= word - 1;
+                missing -= 1;
+            }
+        }
+        missing == 0
+    }
+
     /// Number of points.
     pub fn len(&self) -> usize {
         self.0.iter().map(|w| w.count_ones() as usize).sum()
@@ -119,6 +131,15 @@ impl PointSet {
 
     /// The points of `inside` that are connected with this set, which is part of it.
     pub fn flooded(&self, inside: &PointSet) -> PointSet {
+        #[cfg(target_arch = "x86_64")]
+        if wide::is_there() {
+            // SAFETY: the processor has what the function was compiled for.
+            return PointSet(unsafe { wide::flooded(&self.0, &inside.0) });
+        }
+        self.flooded_by_words(inside)
+    }
+
+    fn flooded_by_words(&self, inside: &PointSet) -> PointSet {
         let mut set = *self;
         loop {
             let next = set.grown() & *inside;
@@ -158,6 +179,58 @@ impl PointSet {
             self.0[word + 1] |= bits >> (64 - shift);
         }
     }
+}
+
+/// A whole set in one register, where the processor has such.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use super::{STRIDE, WORDS};
+    use std::arch::x86_64::{
+        __m512i, _mm512_alignr_epi64, _mm512_and_si512, _mm512_cmpneq_epi64_mask, _mm512_mask_storeu_epi64,
+        _mm512_maskz_loadu_epi64, _mm512_or_si512, _mm512_setzero_si512, _mm512_shldi_epi64, _mm512_shrdi_epi64,
+    };
+
+    /// The lanes in use.
+    const LANES: u8 = (1 << WORDS) - 1;
+
+    /// Whether the processor can do it.
+    pub(super) fn is_there() -> bool {
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vbmi2")
+    }
+
+    /// [`super::PointSet::flooded`] of the words of two sets.
+    #[target_feature(enable = "avx512f,avx512vbmi2")]
+    pub(super) fn flooded(set: &[u64; WORDS], inside: &[u64; WORDS]) -> [u64; WORDS] {
+        // SAFETY: the mask leaves the lane beyond the arrays out.
+        let (mut set, inside) = unsafe {
+            (_mm512_maskz_loadu_epi64(LANES, set.as_ptr().cast()), _mm512_maskz_loadu_epi64(LANES, inside.as_ptr().cast()))
+        };
+        loop {
+            // Two steps at a time: to look whether something changed takes as long as a step.
+            let next = _mm512_and_si512(grown(_mm512_and_si512(grown(set), inside)), inside);
+            if _mm512_cmpneq_epi64_mask(next, set) == 0 {
+                break;
+            }
+            set = next;
+        }
+        let mut words = [0; WORDS];
+        // SAFETY: as above.
+        unsafe { _mm512_mask_storeu_epi64(words.as_mut_ptr().cast(), LANES, set) };
+        words
+    }
+
+    #[target_feature(enable = "avx512f,avx512vbmi2")]
+    fn grown(set: __m512i) -> __m512i {
+        const ROW: i32 = STRIDE as i32;
+        let none = _mm512_setzero_si512();
+        // The words below and above each.
+        let (below, above) = (_mm512_alignr_epi64::<7>(set, none), _mm512_alignr_epi64::<1>(none, set));
+        let sides = _mm512_or_si512(_mm512_shldi_epi64::<1>(set, below), _mm512_shrdi_epi64::<1>(set, above));
+        let rows = _mm512_or_si512(_mm512_shldi_epi64::<ROW>(set, below), _mm512_shrdi_epi64::<ROW>(set, above));
+        _mm512_or_si512(set, _mm512_or_si512(sides, rows))
+    }
+
+    const _: () = assert!(WORDS <= 7);
 }
 
 fn words(from: impl Iterator<Item = u64>) -> [u64; WORDS] {
@@ -240,6 +313,22 @@ mod tests {
                 assert_eq!(near, p.neighbors(size).chain([p]).collect());
                 assert_eq!(PointSet::from_iter([p]).flooded(&all), all);
                 assert_eq!((all - PointSet::from_iter([p])).len(), w * h - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_flood_is_the_same_in_words_and_in_a_register() {
+        use crate::base::rng::rng;
+        use rand::Rng as _;
+        let mut r = rng(1, 0);
+        for (w, h) in [(2, 2), (7, 3), (9, 13), (19, 19)] {
+            let size = Size::new(w, h).unwrap();
+            for n in 0..200 {
+                let inside: PointSet = size.points().filter(|_| r.next_u64() % 5 < 1 + n % 5).collect();
+                let set: PointSet = inside.iter().filter(|_| r.next_u64().is_multiple_of(16)).collect();
+                assert_eq!(set.flooded(&inside), set.flooded_by_words(&inside), "{size} {set:?} {inside:?}");
+                assert!((0..=set.len()).all(|n| set.has(n)) && !set.has(set.len() + 1));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Which backend computes: what was asked for, and what opens.
 
 use crate::base::{Error, Result};
-use crate::compute::cuda::CudaOps;
+use crate::compute::cuda::{CudaOps, Precision};
 
 /// Most GPUs of a run: as many as a large machine has.
 const GPUS_MAX: usize = 16;
@@ -51,7 +51,7 @@ impl Backend {
 
     /// The CUDA backend on each GPU that is to be used; none where the processor computes instead, which is told.
     /// Fails where CUDA was asked for and does not open.
-    pub fn cuda(&self) -> Result<Vec<CudaOps>> {
+    pub fn cuda(&self, precision: Precision) -> Result<Vec<CudaOps>> {
         match self.choice {
             BackendChoice::Cpu => return Ok(Vec::new()),
             BackendChoice::TensorRt => {
@@ -62,7 +62,7 @@ impl Backend {
         }
         let gpus = if self.gpus.is_empty() { &[0][..] } else { &self.gpus };
         gpus.iter()
-            .map(|gpu| CudaOps::new(*gpu))
+            .map(|gpu| CudaOps::new(*gpu, precision))
             .collect::<Result<Vec<_>>>()
             .or_else(|e| self.went_on_without(e).map(|()| Vec::new()))
     }

@@ -17,6 +17,7 @@ pub use post::{NoResult, Output};
 
 use crate::base::{Error, Result};
 use crate::compute::cpu::CpuOps;
+use crate::compute::cuda::Precision;
 use crate::net::{Net, katago, tensors};
 use native::Native;
 use std::path::Path;
@@ -103,7 +104,8 @@ pub fn read_net(path: &Path) -> Result<Net> {
 /// GPU is there that cannot hold the net, the processor does.
 pub fn open(path: &Path, backend: &Backend, batch_max: usize) -> Result<Box<dyn Evaluator>> {
     let net = read_net(path)?;
-    let on_gpus = backend.cuda()?.into_iter().map(|ops| Native::new(ops, &net, batch_max)).collect::<Result<Vec<_>>>();
+    let on_gpus =
+        backend.cuda(Precision::F16)?.into_iter().map(|ops| Native::new(ops, &net, batch_max)).collect::<Result<Vec<_>>>();
     match on_gpus {
         Ok(mut all) if all.len() == 1 => return Ok(Box::new(all.remove(0))),
         Ok(all) if all.len() > 1 => return Ok(Box::new(several::Several::new(all))),

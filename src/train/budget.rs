@@ -65,15 +65,14 @@ pub fn fitted<O: Ops>(
     batch: BatchSize,
 ) -> Result<TrainConfig> {
     let net = NetConfig::named(&config.net)?.init(config.seed);
-    let mut config = config.clone();
-    let mut changes = Vec::new();
+    let mut fitted = config.clone();
     loop {
-        let needs = needs(ops, dataset, &net, &config);
+        let needs = needs(ops, dataset, &net, &fitted);
         if budget.fits(&needs) {
-            budget.say_shrunk(&changes);
-            return Ok(config);
+            budget.say_shrunk(&changes(config, &fitted));
+            return Ok(fitted);
         }
-        if !smaller(&mut config, batch, &mut changes) {
+        if !smaller(&mut fitted, batch) {
             let hint = match batch {
                 BatchSize::Free => "a smaller --net, a smaller --board-size, or a profile with more memory",
                 BatchSize::Fixed => "the memory that the run began with, or a new --out",
@@ -84,21 +83,27 @@ pub fn fitted<O: Ops>(
 }
 
 /// Takes the next step of the order; says whether there was one.
-fn smaller(config: &mut TrainConfig, batch: BatchSize, changes: &mut Vec<String>) -> bool {
-    let before = config.clone();
+fn smaller(config: &mut TrainConfig, batch: BatchSize) -> bool {
     if config.prefetch_factor > 1 {
         config.prefetch_factor = 1;
-        changes.push(format!("prefetch_factor {} -> 1", before.prefetch_factor));
     } else if config.dataloader_workers > 1 {
         config.dataloader_workers = 1;
-        changes.push(format!("dataloader_workers {} -> 1", before.dataloader_workers));
     } else if batch == BatchSize::Free && config.batch_size.is_multiple_of(2) && config.batch_size / 2 >= BATCH_MIN {
         config.batch_size /= 2;
         config.accumulate *= 2;
-        changes.push(format!("batch_size {} -> {}", before.batch_size, config.batch_size));
-        changes.push(format!("accumulate {} -> {}", before.accumulate, config.accumulate));
     } else {
         return false;
     }
     true
+}
+
+/// What became of the settings, for people.
+fn changes(was: &TrainConfig, is: &TrainConfig) -> Vec<String> {
+    let settings = [
+        ("prefetch_factor", was.prefetch_factor, is.prefetch_factor),
+        ("dataloader_workers", was.dataloader_workers, is.dataloader_workers),
+        ("batch_size", was.batch_size, is.batch_size),
+        ("accumulate", was.accumulate, is.accumulate),
+    ];
+    settings.iter().filter(|(_, was, is)| was != is).map(|(key, was, is)| format!("{key} {was} -> {is}")).collect()
 }

@@ -25,6 +25,7 @@
 #include <set>
 #include <string>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <vector>
 
@@ -78,6 +79,7 @@ struct Event {
     Context *context;
     Stream *stream = nullptr;
     uint64_t ticket = 0;
+    double ms = 0;
 };
 struct Module {
     Context *context;
@@ -337,9 +339,15 @@ API CUresult cuEventDestroy_v2(Event *event) {
 API CUresult cuEventRecord(Event *event, Stream *stream) {
     ENTER_CONTEXT;
     if (!live.count(event) || !live.count(stream) || stream->capturing) return INVALID_HANDLE;
+    int code = put(stream, [=] {
+        timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        event->ms = now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+        return 0;
+    });
     event->stream = stream;
     event->ticket = stream->queued;
-    return SUCCESS;
+    return code;
 }
 API CUresult cuEventQuery(Event *event) {
     ENTER_CONTEXT;
@@ -353,7 +361,7 @@ API CUresult cuEventSynchronize(Event *event) {
 API CUresult cuEventElapsedTime(float *ms, Event *from, Event *to) {
     ENTER_CONTEXT;
     if (!from->stream || !to->stream || to->stream->done < to->ticket) return NOT_READY;
-    return *ms = 1.0f, SUCCESS;
+    return *ms = (float)(to->ms - from->ms), SUCCESS;
 }
 API CUresult cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
     ENTER_CONTEXT;

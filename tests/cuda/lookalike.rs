@@ -1,6 +1,6 @@
 //! Builds the look-alikes of libcuda and libnvrtc, and runs tests of this program in children that load them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
@@ -109,7 +109,7 @@ impl World {
     }
 }
 
-fn newer(made: &Path, source: &PathBuf) -> bool {
+fn newer(made: &Path, source: &Path) -> bool {
     let time = |path: &Path| path.metadata().and_then(|m| m.modified()).ok();
     time(made).is_some_and(|made| time(source).is_some_and(|source| made > source))
 }

@@ -154,7 +154,7 @@ mod tests {
         for len in [0, 1, 17, 1000, 600_000] {
             let mut buf = CpuBuf::zeros(len).unwrap();
             assert!(buf.len() == len && buf.iter().all(|x| *x == 0.0));
-            assert!(len == 0 || buf.as_ptr() as usize % LINE_BYTES == 0, "{len}");
+            assert!(len == 0 || (buf.as_ptr() as usize).is_multiple_of(LINE_BYTES), "{len}");
             buf.fill(3.0);
             assert!(buf.first(len + 100).len() == len + 100 && buf.first(5).len() == 5 && buf.len() == len + 100);
         }

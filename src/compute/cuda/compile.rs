@@ -1,4 +1,4 @@
-//! Kernels for the device at hand: embedded, from the disk, or compiled by NVRTC and kept on the disk.
+//! Kernels for the device at hand: from the disk, or compiled by NVRTC and kept on the disk.
 
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
@@ -20,8 +20,6 @@ pub(super) struct Source {
     pub name: &'static str,
     /// The parts of the text, in order.
     pub parts: &'static [&'static str],
-    /// Options besides the architecture.
-    pub options: &'static [&'static str],
 }
 
 impl Source {
@@ -34,11 +32,8 @@ impl Source {
 pub(super) fn image(context: &Context, source: &Source) -> Result<Vec<u8>> {
     let capability = context.facts().capability;
     let text = source.text();
-    if let Some(image) = super::embedded::find(source.name, capability, &text) {
-        return Ok(image);
-    }
     let file = cache_dir().map(|dir| {
-        let key = key(context, source, &text);
+        let key = key(context, &text);
         dir.join("kernels").join(format!("{}-{}-{key}.cubin", source.name, CapabilityText(capability)))
     });
     if let Some(image) = file.as_deref().and_then(kept) {
@@ -55,10 +50,10 @@ pub(super) fn image(context: &Context, source: &Source) -> Result<Vec<u8>> {
     Ok(image)
 }
 
-/// What decides the image: text, architecture, options, the driver, and this program's way of asking.
-fn key(context: &Context, source: &Source, text: &str) -> String {
+/// What decides the image: text, architecture, the driver, and this program's way of asking.
+fn key(context: &Context, text: &str) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("1 {:?} {} {:?} ", context.facts().capability, context.driver().version(), source.options));
+    hash.update(format!("1 {:?} {} ", context.facts().capability, context.driver().version()));
     hash.update(text);
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -156,10 +151,7 @@ impl Nvrtc {
         let kind = if images == "nvrtcGetCUBIN" { "sm" } else { "compute" };
         let c_text = |text: &str| CString::new(text).map_err(|e| Error::new(source.name, e));
         let (text, name) = (c_text(text)?, c_text(&format!("{}.cu", source.name))?);
-        let mut options = vec![c_text(&format!("--gpu-architecture={kind}_{major}{minor}"))?, c_text("--std=c++14")?];
-        for option in source.options {
-            options.push(c_text(option)?);
-        }
+        let options = [c_text(&format!("--gpu-architecture={kind}_{major}{minor}"))?, c_text("--std=c++14")?];
         let options: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
         let mut program = std::ptr::null_mut();
         // SAFETY: the functions have these types; all texts end with zero bytes and outlive the program.

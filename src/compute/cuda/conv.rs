@@ -2,6 +2,7 @@
 
 use super::kernels::Kernel;
 use super::queue::Queue;
+use super::tensor::{TensorKernels, Turn};
 use super::{CudaBuf, F32, Prepared, View, flag, int, view};
 use crate::base::Result;
 use crate::compute::{At, AtMut, Base, ConvShape, Input, Store, Weights};
@@ -9,13 +10,13 @@ use crate::device::cuda::Launch;
 
 /// Cells of a split of a weight gradient at the least, and splits at the most: enough blocks to fill a small GPU, few enough
 /// that adding the parts up costs little.
-const SPLIT_CELLS: usize = 1024;
-const SPLITS_MAX: usize = 32;
+pub(super) const SPLIT_CELLS: usize = 1024;
+pub(super) const SPLITS_MAX: usize = 32;
 /// Side of the tiles of the plain weight gradient.
 const TILE: usize = 16;
 
 /// What all kernels of convolutions are told.
-fn sizes(s: ConvShape) -> [u64; 6] {
+pub(super) fn sizes(s: ConvShape) -> [u64; 6] {
     [s.n, s.len, s.kernel_y, s.kernel_x, s.c_in, s.c_out].map(int)
 }
 
@@ -27,25 +28,83 @@ pub(super) fn forward(
     input: Input<'_, CudaBuf>,
     weights: Weights<'_, CudaBuf, Prepared>,
     y: &mut CudaBuf,
-) {
+) -> Result<()> {
     let elements = shape.cells() * shape.c_out;
-    let View { x, saved, mask, act } = view(input, shape.cells(), shape.c_in);
-    let weights = match weights {
-        Weights::Plain(at) => at.buf.at(at.at, shape.weights()),
-        Weights::Prepared(prepared) => {
-            assert_eq!(ConvShape { n: 0, ..shape }, prepared.shape, "weights were prepared for another shape");
-            prepared.weights.first(shape.weights())
-        }
-    };
+    let view = view(input, shape.cells(), shape.c_in);
     let y = y.first(elements);
     let base = match base {
         Base::Zero => 0,
         Base::Own => y,
         Base::Of(buf) => buf.first(elements),
     };
-    let [n, len, ky, kx, c_in, c_out] = sizes(shape);
-    let args = [y, base, x, saved, mask, weights, n, len, ky, kx, c_in, c_out, act];
-    queue.each(Kernel::ConvPlain, elements, &args);
+    let (weights, kind) = match weights {
+        Weights::Plain(at) => (at.buf.at(at.at, shape.weights()), Kind::Plain),
+        Weights::Prepared(prepared) => {
+            assert_eq!(ConvShape { n: 0, ..shape }, prepared.shape, "weights were prepared for another shape");
+            (prepared.weights.address(), prepared.kind)
+        }
+    };
+    run(queue, shape, Turn::Forward, [y, base, weights], kind, &view)
+}
+
+/// How weights lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `[ky, kx, c_in, c_out]`
+    Plain,
+    /// As tensor cores read them.
+    Tensor,
+}
+
+/// `y = base + conv(x, weights)` by the kernels that the device has.
+fn run(queue: &mut Queue, s: ConvShape, turn: Turn, [y, base, weights]: [u64; 3], kind: Kind, view: &View) -> Result<()> {
+    if let Some(tensor) = queue.tensor()
+        && let Some(bytes) = tensor.weights_bytes(s)
+    {
+        let prepared = if kind == Kind::Tensor { weights } else { queue.scratch(bytes)? };
+        if kind == Kind::Plain {
+            tensor.prepare(queue, s, turn, weights, prepared);
+        }
+        tensor.conv(queue, s, [y, base, prepared], view);
+        return Ok(());
+    }
+    let [n, len, ky, kx, c_in, c_out] = sizes(s);
+    match turn {
+        Turn::Forward => {
+            let args = [y, base, view.x, view.saved, view.mask, weights, n, len, ky, kx, c_in, c_out, view.act];
+            queue.each(Kernel::CONV_PLAIN, s.cells() * s.c_out, &args);
+        }
+        // the plain kernel takes the shape of the convolution whose gradient it is
+        Turn::Back => {
+            let args = [y, view.x, weights, n, len, ky, kx, c_out, c_in, flag(base != 0)];
+            queue.each(Kernel::CONV_GRAD_INPUT_PLAIN, s.cells() * s.c_out, &args);
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of weights that [`prepare`] makes.
+pub(super) fn prepared_bytes(tensor: Option<TensorKernels>, shape: ConvShape) -> usize {
+    tensor.and_then(|tensor| tensor.weights_bytes(shape)).unwrap_or(F32 * shape.weights())
+}
+
+/// Makes weights that are used many times.
+pub(super) fn prepare(queue: &mut Queue, shape: ConvShape, weights: At<'_, CudaBuf>) -> Result<Prepared> {
+    let shape = ConvShape { n: 0, ..shape };
+    let from = weights.buf.at(weights.at, shape.weights());
+    let tensor = queue.tensor().filter(|tensor| tensor.weights_bytes(shape).is_some());
+    let to = queue.buffer(prepared_bytes(tensor, shape))?;
+    let kind = match tensor {
+        Some(tensor) => {
+            tensor.prepare(queue, shape, Turn::Forward, from, to.address());
+            Kind::Tensor
+        }
+        None => {
+            queue.copy(from, to.address(), F32 * shape.weights());
+            Kind::Plain
+        }
+    };
+    Ok(Prepared { shape, kind, weights: to })
 }
 
 /// `dx (+)=` the gradient of the input.
@@ -56,22 +115,22 @@ pub(super) fn grad_input(
     weights: At<'_, CudaBuf>,
     dy: &CudaBuf,
     dx: &mut CudaBuf,
-) {
-    let elements = shape.cells() * shape.c_in;
+) -> Result<()> {
     let weights = weights.buf.at(weights.at, shape.weights());
-    let (dy, dx) = (dy.first(shape.cells() * shape.c_out), dx.first(elements));
-    let [n, len, ky, kx, c_in, c_out] = sizes(shape);
-    let args = [dx, dy, weights, n, len, ky, kx, c_in, c_out, flag(store == Store::Add)];
-    queue.each(Kernel::ConvGradInputPlain, elements, &args);
+    let (dy, dx) = (dy.first(shape.cells() * shape.c_out), dx.first(shape.cells() * shape.c_in));
+    let back = ConvShape { c_in: shape.c_out, c_out: shape.c_in, ..shape };
+    let base = if store == Store::Add { dx } else { 0 };
+    run(queue, back, Turn::Back, [dx, base, weights], Kind::Plain, &View { x: dy, saved: 0, mask: 0, act: 0 })
+}
+
+/// Bytes of scratch memory for a convolution and its gradients.
+pub(super) fn scratch_bytes(tensor: Option<TensorKernels>, shape: ConvShape) -> usize {
+    let plain = F32 * splits(shape) * shape.weights();
+    tensor.map_or(plain, |tensor| tensor.scratch_bytes(shape).max(plain))
 }
 
 fn splits(shape: ConvShape) -> usize {
     shape.cells().div_ceil(SPLIT_CELLS).clamp(1, SPLITS_MAX)
-}
-
-/// Bytes of scratch memory for a weight gradient.
-pub(super) fn scratch_bytes(shape: ConvShape) -> usize {
-    F32 * splits(shape) * shape.weights()
 }
 
 /// `dweights +=` the gradient of the weights.
@@ -82,15 +141,22 @@ pub(super) fn grad_weights(
     dy: &CudaBuf,
     dweights: AtMut<'_, CudaBuf>,
 ) -> Result<()> {
-    let View { x, saved, mask, act } = view(input, shape.cells(), shape.c_in);
+    let view = view(input, shape.cells(), shape.c_in);
     let (dy, to) = (dy.first(shape.cells() * shape.c_out), dweights.buf.at(dweights.at, shape.weights()));
-    let partials = queue.scratch(scratch_bytes(shape))?;
-    let tiles = shape.c_in.div_ceil(TILE) * shape.c_out.div_ceil(TILE);
-    let grid = [tiles, shape.kernel_y * shape.kernel_x, splits(shape)].map(|v| v as u32);
-    let launch = Launch { grid, block: [TILE as u32, TILE as u32, 1], shared_bytes: 0 };
-    let [n, len, ky, kx, c_in, c_out] = sizes(shape);
-    let args = [partials, x, saved, mask, dy, n, len, ky, kx, c_in, c_out, act];
-    queue.launch(Kernel::ConvGradWeightsPlain, launch, &args);
-    queue.each(Kernel::AddPartials, shape.weights(), &[to, partials, int(shape.weights()), int(splits(shape))]);
+    let tensor = queue.tensor().and_then(|tensor| tensor.grad_splits(shape).map(|splits| (tensor, splits)));
+    let splits = tensor.map_or_else(|| splits(shape), |(_, splits)| splits);
+    let partials = queue.scratch(F32 * splits * shape.weights())?;
+    match tensor {
+        Some((tensor, splits)) => tensor.grad_weights(queue, shape, partials, splits, &view, dy),
+        None => {
+            let tiles = shape.c_in.div_ceil(TILE) * shape.c_out.div_ceil(TILE);
+            let grid = [tiles, shape.kernel_y * shape.kernel_x, splits].map(|v| v as u32);
+            let [n, len, ky, kx, c_in, c_out] = sizes(shape);
+            let args = [partials, view.x, view.saved, view.mask, dy, n, len, ky, kx, c_in, c_out, view.act];
+            let block = [TILE as u32, TILE as u32, 1];
+            queue.launch(Kernel::CONV_GRAD_WEIGHTS_PLAIN, Launch { grid, block, shared_bytes: 0 }, &args);
+        }
+    }
+    queue.each(Kernel::ADD_PARTIALS, shape.weights(), &[to, partials, int(shape.weights()), int(splits)]);
     Ok(())
 }

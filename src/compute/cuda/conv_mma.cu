@@ -145,7 +145,6 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
 #define CONVS(X, T) CONV(X, T, 32) CONV(X, T, 64) CONV(X, T, 96) CONV(X, T, 128)
 CONVS(f32, f16)
 CONVS(f32, bf16)
-CONVS(f16, f16)
 
 #define PREPARE(T)                                                                                                          \
     extern "C" __global__ void prepare_conv_##T(T *to, const float *w, int taps, int c_in, int c_out, int k_pad, int n_pad, int turned) { \

@@ -124,10 +124,6 @@ CONV(f32, 32)
 CONV(f32, 64)
 CONV(f32, 96)
 CONV(f32, 128)
-CONV(f16, 32)
-CONV(f16, 64)
-CONV(f16, 96)
-CONV(f16, 128)
 
 extern "C" __global__ void prepare_conv_f16(f16 *to, const float *w, int taps, int c_in, int c_out, int k_pad, int n_pad, int turned) {
     prepare_weights(to, w, taps, c_in, c_out, k_pad, n_pad, turned);

@@ -46,7 +46,9 @@ pub(super) fn losses(
         bytemuck::cast_slice(targets.ownership_weight),
         bytemuck::cast_slice(targets.weight),
     ])?;
-    let share = 1.0 / weights.divisor.unwrap_or(n as f32).max(f32::MIN_POSITIVE);
+    // gradients travel larger where they are rounded to f16; Ops::clip takes it back
+    let scale = queue.grad_scale();
+    let share = scale / weights.divisor.unwrap_or(n as f32).max(f32::MIN_POSITIVE);
     let mut args = [0; 28];
     args[0] = sums;
     args[1..6].copy_from_slice(&heads);
@@ -55,9 +57,9 @@ pub(super) fn losses(
     args[16..21].copy_from_slice(&grads);
     args[21..23].copy_from_slice(&[int(len), int(score_c)]);
     args[23..].copy_from_slice(&[weights.policy, weights.value, weights.score, weights.ownership, share].map(float));
-    queue.launch(Kernel::Losses, Launch { grid: [n as u32, 1, 1], block: [THREADS, 1, 1], shared_bytes: 0 }, &args);
+    queue.launch(Kernel::LOSSES, Launch { grid: [n as u32, 1, 1], block: [THREADS, 1, 1], shared_bytes: 0 }, &args);
     let one = Launch { grid: [1, 1, 1], block: [SUMS as u32 + 1, 1, 1], shared_bytes: 0 };
-    queue.launch(Kernel::LossesTotal, one, &[tally.0.address(), sums, int(n)]);
+    queue.launch(Kernel::LOSSES_TOTAL, one, &[tally.0.address(), sums, int(n)]);
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! The CUDA backend: f32 on any GPU from sm_53 on, kernels of our own beside what launches them.
 //!
-//! Everything is queued ([`queue`]); a walk that comes again is one captured graph. Sums are made in a fixed order, so the same
+//! Everything is queued (`queue`); a walk that comes again is one captured graph. Sums are made in a fixed order, so the same
 //! work on the same device gives the same bytes. What fails on the device is told by the next result that is asked for.
 
+mod ceiling;
 mod compile;
 mod conv;
 mod embedded;
@@ -12,7 +13,10 @@ mod norm;
 mod optim;
 mod pool;
 mod queue;
+mod tensor;
 mod unpack;
+
+pub use ceiling::DeviceCeilings;
 
 use super::*;
 use crate::base::Error;
@@ -48,11 +52,35 @@ impl CudaBuf {
 pub struct Prepared {
     /// With `n` 0.
     shape: ConvShape,
-    weights: CudaBuf,
+    kind: conv::Kind,
+    weights: Buffer,
 }
 
 /// Sums on a device.
 pub struct CudaTally(Buffer);
+
+/// What convolutions round their factors to. Sums, and everything else, are f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Nothing.
+    F32,
+    /// 11 bits and a small range, on tensor cores since sm_70: enough to play.
+    F16,
+    /// 8 bits and the range of f32, on tensor cores since sm_80; f16 on those before.
+    Bf16,
+}
+
+impl Precision {
+    /// The largest relative error of rounding once.
+    pub fn rounding(self) -> f32 {
+        match self {
+            Precision::F32 => 0.0,
+            Precision::F16 => 1.0 / 2048.0,
+            Precision::Bf16 => 1.0 / 256.0,
+        }
+    }
+}
 
 /// The CUDA backend on one device.
 pub struct CudaOps {
@@ -63,9 +91,11 @@ pub struct CudaOps {
 
 impl CudaOps {
     /// A backend on GPU `ordinal`. Compiles kernels where none are kept for this device, which takes some seconds.
-    pub fn new(ordinal: usize) -> Result<CudaOps> {
+    /// Where the device has no tensor cores for a precision, it computes in f32.
+    pub fn new(ordinal: usize, precision: Precision) -> Result<CudaOps> {
         let context = Context::open(ordinal)?;
-        Ok(CudaOps { queue: Mutex::new(Queue::new(&context)?), context })
+        let tensor = tensor::Tensor::of(context.facts(), precision);
+        Ok(CudaOps { queue: Mutex::new(Queue::new(&context, tensor)?), context })
     }
 
     /// The device.
@@ -191,14 +221,11 @@ impl Ops for CudaOps {
     }
 
     fn prepare(&self, shape: ConvShape, weights: At<'_, CudaBuf>) -> Result<Prepared> {
-        let len = shape.weights();
-        let to = self.alloc(len)?;
-        self.queue().copy(weights.buf.at(weights.at, len), to.first(len), F32 * len);
-        Ok(Prepared { shape: ConvShape { n: 0, ..shape }, weights: to })
+        conv::prepare(&mut self.queue(), shape, weights)
     }
 
     fn prepared_bytes(&self, shape: ConvShape) -> usize {
-        F32 * shape.weights()
+        conv::prepared_bytes(self.queue().tensor(), shape)
     }
 
     fn together(&self, n: usize, _elements: usize) -> usize {
@@ -213,11 +240,11 @@ impl Ops for CudaOps {
         weights: Weights<'_, CudaBuf, Prepared>,
         y: &mut CudaBuf,
     ) {
-        conv::forward(&mut self.queue(), shape, base, input, weights, y);
+        self.gather(|queue| conv::forward(queue, shape, base, input, weights, y));
     }
 
     fn conv_grad_input(&self, shape: ConvShape, store: Store, weights: At<'_, CudaBuf>, dy: &CudaBuf, dx: &mut CudaBuf) {
-        conv::grad_input(&mut self.queue(), shape, store, weights, dy, dx);
+        self.gather(|queue| conv::grad_input(queue, shape, store, weights, dy, dx));
     }
 
     fn conv_grad_weights(&self, shape: ConvShape, input: Input<'_, CudaBuf>, dy: &CudaBuf, dweights: AtMut<'_, CudaBuf>) {
@@ -296,6 +323,10 @@ impl Ops for CudaOps {
         Ok(loss::tallied(&sums))
     }
 
+    fn grad_scale(&self) -> f32 {
+        self.queue().grad_scale()
+    }
+
     fn losses(
         &self,
         shape: LossShape,
@@ -326,7 +357,7 @@ impl Ops for CudaOps {
     }
 
     fn scratch_bytes(&self, shape: ConvShape) -> usize {
-        conv::scratch_bytes(shape).max(norm::scratch_bytes(shape.cells(), shape.c_in.max(shape.c_out)))
+        conv::scratch_bytes(self.queue().tensor(), shape).max(norm::scratch_bytes(shape.cells(), shape.c_in.max(shape.c_out)))
     }
 
     fn average(&self, len: usize, keep: f32, values: &CudaBuf, average: &mut CudaBuf) {

@@ -53,13 +53,13 @@ pub(super) fn stats(
             let partials = queue.scratch(scratch_bytes(cells, c))?;
             let [momentum] = queue.stage([&momentum.to_le_bytes()])?;
             let args = [partials, x, mask, int(cells), int(c)];
-            queue.launch(Kernel::NormMoments, reducing(groups(c), splits), &args);
+            queue.launch(Kernel::NORM_MOMENTS, reducing(groups(c), splits), &args);
             let args = [saved, running, partials, gamma, beta, momentum, int(splits), int(c), float(shape.epsilon)];
-            queue.each(Kernel::NormFinish, c, &args);
+            queue.each(Kernel::NORM_FINISH, c, &args);
         }
         NormSource::Running(running) => {
             let running = running.buf.at(running.at, 2 * c);
-            queue.each(Kernel::NormRunning, c, &[saved, running, gamma, beta, int(c), float(shape.epsilon)]);
+            queue.each(Kernel::NORM_RUNNING, c, &[saved, running, gamma, beta, int(c), float(shape.epsilon)]);
         }
     }
     Ok(())
@@ -76,8 +76,8 @@ pub(super) fn act_grad(queue: &mut Queue, shape: PointsShape, act: Activation, a
     let partials = queue.scratch(scratch_bytes(cells, c))?;
     let totals = partials + (F32 * splits * 2 * c) as u64;
     let sums = [partials, dy, x, saved, mask, int(cells), int(c), act_number(act)];
-    queue.launch(Kernel::NormGradSums, reducing(groups(c), splits), &sums);
-    queue.each(Kernel::NormGradTotals, c, &[totals, dbias, dscale, partials, counts, int(splits), int(shape.n), int(c)]);
-    queue.each(Kernel::NormGradApply, cells * c, &[dy, dx, totals, x, saved, mask, int(cells), int(c)]);
+    queue.launch(Kernel::NORM_GRAD_SUMS, reducing(groups(c), splits), &sums);
+    queue.each(Kernel::NORM_GRAD_TOTALS, c, &[totals, dbias, dscale, partials, counts, int(splits), int(shape.n), int(c)]);
+    queue.each(Kernel::NORM_GRAD_APPLY, cells * c, &[dy, dx, totals, x, saved, mask, int(cells), int(c)]);
     Ok(())
 }

@@ -45,13 +45,14 @@ extern "C" __global__ void squares(double *partials, const float *values, int le
 }
 KERNEL(squares)
 
-// *factor: what shortens a gradient to `longest` (0: never); its length is added to *norm. One thread.
-extern "C" __global__ void clip_factor(float *factor, double *norm, const double *partials, int n, float longest) {
+// *factor: what takes a gradient's scale back (`unscale`) and shortens it to `longest` (0: never); its length without the scale is
+// added to *norm. One thread.
+extern "C" __global__ void clip_factor(float *factor, double *norm, const double *partials, int n, float longest, float unscale) {
     double sum = 0.0;
     for (int i = 0; i < n; i++) sum += partials[i];
-    double length = sqrt(sum);
+    double length = sqrt(sum) * unscale;
     *norm += length;
-    *factor = longest > 0.0f && length > (double)longest ? (float)(longest / length) : 1.0f;
+    *factor = longest > 0.0f && length > (double)longest ? (float)(longest / length * unscale) : unscale;
 }
 KERNEL(clip_factor)
 

@@ -37,7 +37,7 @@ pub(super) fn step(
         Rule::SgdNesterov { rate, momentum, decay } => {
             let [numbers] = queue.stage([&rate.to_le_bytes()])?;
             let args = [params, grads, first, decays, numbers, int(len), float(momentum), float(decay)];
-            queue.each(Kernel::StepSgd, len, &args);
+            queue.each(Kernel::STEP_SGD, len, &args);
         }
         Rule::AdamW { rate, beta1, beta2, epsilon, decay, step } => {
             let second = second.expect("the caller of AdamW holds second moments").first(len);
@@ -47,7 +47,7 @@ pub(super) fn step(
             let root = (1.0 / (1.0 - f64::from(beta2).powi(step)).sqrt()) as f32;
             let [numbers] = queue.stage([bytemuck::cast_slice(&[rate1, root, 1.0 - rate * decay])])?;
             let args = [params, grads, first, second, decays, numbers, int(len), float(beta1), float(beta2), float(epsilon)];
-            queue.each(Kernel::StepAdamW, len, &args);
+            queue.each(Kernel::STEP_ADAMW, len, &args);
         }
     }
     Ok(())
@@ -58,16 +58,17 @@ pub(super) fn clip(queue: &mut Queue, len: usize, longest: f32, values: &mut Cud
     let partials = queue.scratch((BLOCKS as usize + 1) * size_of::<f64>())?;
     let factor = partials + u64::from(BLOCKS) * size_of::<f64>() as u64;
     let norm = tally.0.address() + ((TALLY_LEN - 1) * size_of::<f64>()) as u64;
+    let unscale = 1.0 / queue.grad_scale();
     let launch = |blocks, threads| Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], shared_bytes: 0 };
-    queue.launch(Kernel::Squares, launch(BLOCKS, 256), &[partials, values, int(len)]);
-    queue.launch(Kernel::ClipFactor, launch(1, 1), &[factor, norm, partials, u64::from(BLOCKS), float(longest)]);
-    queue.each(Kernel::ScaleValues, len, &[values, factor, int(len)]);
+    queue.launch(Kernel::SQUARES, launch(BLOCKS, 256), &[partials, values, int(len)]);
+    queue.launch(Kernel::CLIP_FACTOR, launch(1, 1), &[factor, norm, partials, u64::from(BLOCKS), float(longest), float(unscale)]);
+    queue.each(Kernel::SCALE_VALUES, len, &[values, factor, int(len)]);
     Ok(())
 }
 
 pub(super) fn average(queue: &mut Queue, len: usize, keep: f32, values: &CudaBuf, average: &mut CudaBuf) -> Result<()> {
     let (average, values) = (average.first(len), values.first(len));
     let [keep] = queue.stage([&keep.to_le_bytes()])?;
-    queue.each(Kernel::AverageValues, len, &[average, values, keep, int(len)]);
+    queue.each(Kernel::AVERAGE_VALUES, len, &[average, values, keep, int(len)]);
     Ok(())
 }

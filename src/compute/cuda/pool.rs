@@ -17,7 +17,7 @@ pub(super) fn forward(
     let View { x, saved, act, .. } = view(input, shape.cells(), shape.c);
     let (y, on, counts) = (y.first(shape.n * 3 * shape.c), mask.mask.first(shape.cells()), mask.counts.first(shape.n));
     let args = [y, x, saved, on, counts, int(shape.len), int(shape.c), act, flag(kind == PoolKind::Value)];
-    queue.launch(Kernel::PoolPoints, reducing(shape.n, groups(shape.c)), &args);
+    queue.launch(Kernel::POOL_POINTS, reducing(shape.n, groups(shape.c)), &args);
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -36,7 +36,7 @@ pub(super) fn grad(
     let (on, counts) = (mask.mask.first(shape.cells()), mask.counts.first(shape.n));
     let modes = [flag(kind == PoolKind::Value), flag(store == Store::Add)];
     let args = [dx, dy, x, saved, on, counts, int(shape.len), int(shape.c), act, modes[0], modes[1]];
-    queue.launch(Kernel::PoolGrad, reducing(shape.n, groups(shape.c)), &args);
+    queue.launch(Kernel::POOL_GRAD, reducing(shape.n, groups(shape.c)), &args);
 }
 
 pub(super) fn bias_act(
@@ -49,7 +49,7 @@ pub(super) fn bias_act(
 ) {
     let elements = shape.rows * shape.c;
     let args = [y.first(elements), x.first(elements), bias.buf.at(bias.at, shape.c)];
-    queue.each(Kernel::BiasAct, elements, &[args[0], args[1], args[2], int(shape.rows), int(shape.c), act_number(act)]);
+    queue.each(Kernel::BIAS_ACT, elements, &[args[0], args[1], args[2], int(shape.rows), int(shape.c), act_number(act)]);
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -67,16 +67,16 @@ pub(super) fn bias_act_grad(
     let (dx, dbias) = (dx.first(elements), dbias.buf.at(dbias.at, shape.c));
     let (dy, x, bias) = (dy.first(elements), x.first(elements), bias.buf.at(bias.at, shape.c));
     let args = [dx, dbias, dy, x, bias, int(shape.rows), int(shape.c), act_number(act)];
-    queue.each(Kernel::BiasActGrad, shape.c, &args);
+    queue.each(Kernel::BIAS_ACT_GRAD, shape.c, &args);
 }
 
 pub(super) fn broadcast(queue: &mut Queue, shape: PointsShape, v: &CudaBuf, y: &mut CudaBuf) {
     let (y, v) = (y.first(shape.elements()), v.first(shape.n * shape.c));
-    queue.each(Kernel::Broadcast, shape.elements(), &[y, v, int(shape.n), int(shape.len * shape.len), int(shape.c)]);
+    queue.each(Kernel::BROADCAST, shape.elements(), &[y, v, int(shape.n), int(shape.len * shape.len), int(shape.c)]);
 }
 
 pub(super) fn broadcast_grad(queue: &mut Queue, shape: PointsShape, dy: &CudaBuf, dv: &mut CudaBuf) {
     let (dy, dv) = (dy.first(shape.elements()), dv.first(shape.n * shape.c));
     let args = [dv, dy, int(shape.len * shape.len), int(shape.c)];
-    queue.launch(Kernel::BroadcastGrad, reducing(shape.n, groups(shape.c)), &args);
+    queue.launch(Kernel::BROADCAST_GRAD, reducing(shape.n, groups(shape.c)), &args);
 }

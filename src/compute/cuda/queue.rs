@@ -5,6 +5,7 @@
 //! list of launches each time, whatever the numbers are; the list itself is the key to its graph.
 
 use super::kernels::{Kernel, Kernels};
+use super::tensor::{Tensor, TensorKernels};
 use crate::base::{Error, Result};
 use crate::compute::Span;
 use crate::device::cuda::{Buffer, Context, Event, Graph, Launch, Pinned, Stream};
@@ -79,8 +80,8 @@ enum Graphs {
 }
 
 impl Queue {
-    pub(super) fn new(context: &Context) -> Result<Queue> {
-        let kernels = Kernels::load(context)?;
+    pub(super) fn new(context: &Context, tensor: Option<Tensor>) -> Result<Queue> {
+        let kernels = Kernels::load(context, tensor)?;
         let slot = || Ok(Slot { host: Pinned::new(context, STAGED_BYTES_MIN)?, copied: Event::new(context)? });
         Ok(Queue {
             stream: Stream::new(context)?,
@@ -99,6 +100,21 @@ impl Queue {
             fault: None,
             decays: None,
         })
+    }
+
+    /// The tensor cores' kernels, where they are used.
+    pub(super) fn tensor(&self) -> Option<TensorKernels> {
+        self.kernels.tensor
+    }
+
+    /// What gradients are multiplied by on their way back.
+    pub(super) fn grad_scale(&self) -> f32 {
+        self.kernels.tensor.map_or(1.0, TensorKernels::grad_scale)
+    }
+
+    /// Memory of the device.
+    pub(super) fn buffer(&self, bytes: usize) -> Result<Buffer> {
+        Buffer::new(self.stream.context(), bytes)
     }
 
     /// A walk begins: work is gathered.

@@ -103,6 +103,10 @@ DEVICE Norm4 norm4(const float *saved, int c, int channel, int act) {
     return n;
 }
 
+// A number that T can hold: a gradient beyond f16 is cut off, for one infinity would end in all weights.
+DEVICE float within(f16, float v) { return fminf(fmaxf(v, -65504.0f), 65504.0f); }
+DEVICE float within(bf16, float v) { return v; }
+
 // Four numbers, normed and activated where they are on the board and 0 where not, to shared memory in T.
 template <class T, class X>
 DEVICE void put4(T *to, const Four<X> &raw, const Norm4 &n, bool on_board) {
@@ -115,7 +119,8 @@ DEVICE void put4(T *to, const Four<X> &raw, const Norm4 &n, bool on_board) {
     } else if (n.on) {
         v = make_float4(0, 0, 0, 0);
     }
-    *(uint2 *)to = make_uint2(pair(T(), v.x, v.y), pair(T(), v.z, v.w));
+    T t = T();
+    *(uint2 *)to = make_uint2(pair(t, within(t, v.x), within(t, v.y)), pair(t, within(t, v.z), within(t, v.w)));
 }
 
 // Cells `cell_of(row)` (negative: none), channels c0 to c0 + 31, to rows of `patch` that are STRIDE numbers apart; 0 where there is

@@ -19,6 +19,6 @@ pub(super) fn unpack(queue: &mut Queue, rows: PackedRows<'_>, to: Unpacked<'_, C
     let (mask, counts) = (to.mask.first(cells), to.counts.first(n));
     let [bytes, symmetries] = queue.stage([rows.bytes, rows.symmetries])?;
     let args = [planes, globals, mask, counts, bytes, symmetries, int(len), int(row_bytes(len))];
-    queue.launch(Kernel::Unpack, Launch { grid: [n as u32, 1, 1], block: [THREADS, 1, 1], shared_bytes: 0 }, &args);
+    queue.launch(Kernel::UNPACK, Launch { grid: [n as u32, 1, 1], block: [THREADS, 1, 1], shared_bytes: 0 }, &args);
     Ok(())
 }

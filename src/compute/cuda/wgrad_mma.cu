@@ -136,9 +136,8 @@ DEVICE void grad_tile(float *partials, const X *x, const float *saved, const flo
         grad_tile<X, T, TAPS, BN>(partials, x, saved, mask, dy, cells, len, ky, kx, c_in, c_out, act);                      \
     }                                                                                                                       \
     KERNEL(conv_grad_mma_##X##_##T##_##TAPS##_##BN)
-#define GRADS(X, T) GRAD(X, T, 1, 32) GRAD(X, T, 1, 48) GRAD(X, T, 9, 32) GRAD(X, T, 9, 48) GRAD(X, T, 9, 64) GRAD(X, T, 25, 32)
+#define GRADS(X, T) GRAD(X, T, 1, 32) GRAD(X, T, 1, 48) GRAD(X, T, 9, 32) GRAD(X, T, 9, 48) GRAD(X, T, 25, 32)
 GRADS(f32, f16)
 GRADS(f32, bf16)
-GRADS(f16, f16)
 
 #endif // HAS_MMA

@@ -123,6 +123,5 @@ DEVICE void grad_tile(float *partials, const X *x, const float *saved, const flo
     KERNEL(conv_grad_wmma_##X##_f16_##TAPS##_##BN)
 #define GRADS(X) GRAD(X, 1, 32) GRAD(X, 1, 48) GRAD(X, 9, 32) GRAD(X, 9, 48) GRAD(X, 25, 32)
 GRADS(f32)
-GRADS(f16)
 
 #endif // HAS_WMMA && !HAS_MMA

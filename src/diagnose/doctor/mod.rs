@@ -8,10 +8,11 @@ mod show;
 
 pub use findings::{Finding, Level};
 
+use crate::compute::Ops;
+use crate::compute::cuda::{CudaOps, Precision};
 use crate::device::Tree;
 use crate::device::board::Board;
 use crate::device::clocks::{Cpu, PowerModes};
-use crate::device::cuda::Driver;
 use crate::device::memory::{Bound, Memory, resident_bound};
 use crate::device::sensors::{Reading, Sensors};
 use crate::device::software::{Packages, Software};
@@ -147,12 +148,12 @@ fn is_known_tensorrt((major, minor): (u32, u32)) -> bool {
 /// What would open, in the order in which it is tried; on this machine (`here`) the driver itself is asked.
 fn backends(board: &Board, software: &Software, here: bool) -> Vec<Backend> {
     let has_gpu = board.chip.is_some() || !board.cards.is_empty();
-    let driver = if here { Driver::get().map(drop).map_err(|e| e.what().to_string()) } else { Ok(()) };
-    let cuda = if let Err(why) = driver {
-        Err(why)
-    } else if !here && !has_gpu {
+    let cuda = if here {
+        // The very call that training makes: it looks for the compiler of kernels, too.
+        CudaOps::new(0, Precision::Bf16).map(|gpu| gpu.describe()).map_err(|e| e.what().to_string())
+    } else if !has_gpu {
         Err("no NVIDIA GPU".to_string())
-    } else if !here && software.libcuda.is_none() {
+    } else if software.libcuda.is_none() {
         Err("no libcuda.so: the driver is missing".to_string())
     } else if software.nvrtc.is_none() {
         Err("no libnvrtc.so: the toolkit is missing".to_string())

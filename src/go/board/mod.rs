@@ -344,7 +344,7 @@ impl Board {
 
     /// All points of the board.
     pub fn points(&self) -> PointSet {
-        PointSet::board(self.size)
+        self.of[0] | self.of[1] | self.empty
     }
 
     /// The points without a stone.

@@ -341,7 +341,7 @@ impl Board {
                 self.of[color.index()].insert(p);
             }
         }
-        self.empty = self.points() - self.of[0] - self.of[1];
+        self.empty = PointSet::board(self.size) - self.of[0] - self.of[1];
         let mut seen = PointSet::default();
         for p in self.size.points() {
             let Some(color) = self.get(p) else { continue };

@@ -188,7 +188,7 @@ impl Changes {
         }
         self.chains.iter().all(|chain| {
             let enough = if chain.color == *defender { LIBERTIES_ESCAPED } else { 2 };
-            chain.stones.is_disjoint(seen) || (chain.liberties - *seen).iter().nth(enough - 1).is_some()
+            chain.stones.is_disjoint(seen) || (chain.liberties - *seen).has(enough)
         })
     }
 

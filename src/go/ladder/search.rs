@@ -39,7 +39,8 @@ impl Few {
 
     fn insert(&mut self, p: Point) {
         // No point is 0, a wall cell.
-        if !self.is_full() && !self.points.contains(&p.0) {
+        let [a, b, c] = self.points;
+        if !self.is_full() && p.0 != a && p.0 != b && p.0 != c {
             self.points[self.n] = p.0;
             self.n += 1;
         }
@@ -230,7 +231,7 @@ fn room(board: &Board, d: Point, l: Point, liberties: [Point; 2]) -> Few {
     let (defender, name) = (board.get(d), board.chain_name(d));
     for q in l.around() {
         if board.is_empty(q) {
-            if !liberties.contains(&q) {
+            if q != liberties[0] && q != liberties[1] {
                 gained.insert(q);
             }
         } else if board.get(q) == defender && board.chain_name(q) != name {
@@ -248,7 +249,7 @@ fn room(board: &Board, d: Point, l: Point, liberties: [Point; 2]) -> Few {
 fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: [Point; 2]) {
     for s in board.chain(q) {
         for e in s.around() {
-            if board.is_empty(e) && !liberties.contains(&e) {
+            if board.is_empty(e) && e != liberties[0] && e != liberties[1] {
                 gained.insert(e);
             }
         }

@@ -3,6 +3,7 @@
 use super::{Input, Reply, analyze, gogui, params, raw, times};
 use crate::base::fs::{WholeFile, read_limited};
 use crate::base::{Error, Result};
+use crate::device;
 use crate::go::handicap;
 use crate::go::{Color, Move, Point, PointSet, Rules, Size};
 use crate::opponent::matchup::{Header, to_sgf};
@@ -76,8 +77,8 @@ const COMMANDS: [(&str, Command); 53] = [
         session.forget();
         say("")
     }),
-    ("cputime", |_, _| say(cpu_seconds())),
-    ("gomill-cpu_time", |_, _| say(cpu_seconds())),
+    ("cputime", |_, _| say(format!("{:.2}", device::cpu_seconds()))),
+    ("gomill-cpu_time", |_, _| say(format!("{:.2}", device::cpu_seconds()))),
     ("gogui-interrupt", |_, _| say("")),
     ("gogui-analyze_commands", |_, _| say(gogui::COMMANDS)),
     ("gogui-policy", gogui::policy),
@@ -364,17 +365,6 @@ fn play_sequence(session: &mut Session, args: &[&str]) -> Reply {
         }
     }
     Ok(String::new())
-}
-
-/// Seconds of computing, as far as the system tells them.
-fn cpu_seconds() -> String {
-    /// Ticks a second of Linux's accounts, on every machine we run on.
-    const TICKS: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name in brackets may hold blanks; user and system time are the 12th and 13th field after it.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
-    format!("{:.2}", ticks / TICKS)
 }
 
 pub(super) fn vertices(points: impl Iterator<Item = Point>, size: Size) -> String {

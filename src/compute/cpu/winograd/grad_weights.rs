@@ -46,7 +46,7 @@ struct Plan {
 impl Plan {
     fn new(isa: Isa, grid: Grid, threads: usize, shape: ConvShape) -> Plan {
         let groups = (shape.n / GROUP_IMAGES).clamp(1, GROUPS_MAX);
-        let alone = groups % threads == 0;
+        let alone = groups.is_multiple_of(threads);
         let images = if alone {
             TILES_OWN.div_ceil(grid.image_tiles())
         } else {
@@ -164,7 +164,7 @@ impl Sides<'_> {
         let Sides { grid, plan, .. } = *self;
         let image = item / 2;
         let tile0 = image * grid.image_tiles();
-        let (side, frame, view, to, point) = if item % 2 == 0 {
+        let (side, frame, view, to, point) = if item.is_multiple_of(2) {
             (Side::Input, plan.x, self.view, x, plan.x_point)
         } else {
             (Side::Output, plan.dy, self.dy, dy, plan.dy_point)

@@ -1,0 +1,239 @@
+//! Convolutions on tensor cores: which kernels a device has for them, their tiles and their launches.
+//!
+//! Tensors stay f32 in memory; factors are rounded to 16 bits on the way in, and sums are f32.
+
+use super::compile::Source;
+use super::conv::{SPLIT_CELLS, SPLITS_MAX, sizes};
+use super::kernels::{Kernel, load, source};
+use super::queue::Queue;
+use super::{F32, Precision, View, int};
+use crate::base::Result;
+use crate::compute::ConvShape;
+use crate::device::cuda::{Context, Facts, Function, Launch};
+
+/// Cells of a tile, and of one of the weights' gradient.
+const TILE_CELLS: usize = 128;
+const GRAD_CELLS: usize = 64;
+/// Channels that are read at once: weights are padded to them.
+const CHUNK: usize = 32;
+/// Input channels of a block of a weight gradient.
+const GRAD_CHANNELS: usize = 32;
+/// Most taps of a kernel: a bit each.
+const TAPS_MAX: usize = 32;
+/// Outputs of a tile.
+const TILES: [usize; 4] = [32, 64, 96, 128];
+/// Taps and outputs of the tiles of a weight gradient.
+const GRAD_TILES: [(usize, usize); 5] = [(1, 32), (1, 48), (9, 32), (9, 48), (25, 32)];
+
+/// Instructions for products of small matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// mma.m16n8k16, since sm_80.
+    Mma,
+    /// wmma, since sm_70.
+    Wmma,
+}
+
+/// Kernels that a device has for a precision.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tensor {
+    family: Family,
+    half: &'static str,
+    /// What the gradient is multiplied by on its way back, so that its small numbers survive the rounding.
+    pub grad_scale: f32,
+}
+
+/// Gradients of half precision are multiplied by this: numbers down to 2^-24 / 4096 are more than nothing, and those up to 15
+/// fit. Gradients of a mean over a batch are far below that.
+const F16_GRAD_SCALE: f32 = 4096.0;
+
+impl Tensor {
+    /// What `precision` means on a device; None: f32 throughout.
+    pub(super) fn of(facts: &Facts, precision: Precision) -> Option<Tensor> {
+        match (facts.capability.0, precision) {
+            (_, Precision::F32) | (..7, _) => None,
+            (7, _) => Some(Tensor { family: Family::Wmma, half: "f16", grad_scale: F16_GRAD_SCALE }),
+            (_, Precision::F16) => Some(Tensor { family: Family::Mma, half: "f16", grad_scale: F16_GRAD_SCALE }),
+            (_, Precision::Bf16) => Some(Tensor { family: Family::Mma, half: "bf16", grad_scale: 1.0 }),
+        }
+    }
+
+    /// Loads the kernels behind those that are loaded.
+    pub(super) fn load(self, context: &Context, functions: &mut Vec<Function>) -> Result<TensorKernels> {
+        let (conv, grad, name) = match self.family {
+            Family::Mma => (source!("conv_mma"), source!("wgrad_mma"), "mma"),
+            Family::Wmma => (source!("conv_wmma"), source!("wgrad_wmma"), "wmma"),
+        };
+        let (conv, grad, half) = (load(context, &conv)?, load(context, &grad)?, self.half);
+        let shared_bytes_max = context.facts().shared_bytes_max;
+        let mut add = |function: Function| function.allow_shared(shared_bytes_max).map(|()| functions.push(function));
+        add(conv.function(&format!("prepare_conv_{half}"))?)?;
+        for tile in TILES {
+            add(conv.function(&format!("conv_{name}_f32_{half}_{tile}"))?)?;
+        }
+        for (taps, tile) in GRAD_TILES {
+            add(grad.function(&format!("conv_grad_{name}_f32_{half}_{taps}_{tile}"))?)?;
+        }
+        let multiprocessors = context.facts().multiprocessors as usize;
+        Ok(TensorKernels { tensor: self, shared_bytes_max: shared_bytes_max as usize, multiprocessors })
+    }
+}
+
+/// The same, loaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TensorKernels {
+    tensor: Tensor,
+    shared_bytes_max: usize,
+    multiprocessors: usize,
+}
+
+/// How a convolution is launched.
+#[derive(Clone, Copy)]
+struct Tiling {
+    kernel: Kernel,
+    /// Outputs of a tile.
+    tile: usize,
+    shared_bytes: usize,
+}
+
+/// Weights as the kernels read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// For the convolution.
+    Forward,
+    /// For the gradient of its input.
+    Back,
+}
+
+impl TensorKernels {
+    /// What the gradient is multiplied by on its way back.
+    pub(super) fn grad_scale(self) -> f32 {
+        self.tensor.grad_scale
+    }
+
+    /// Rows of a patch of so many cells: those and their neighbours before and behind.
+    fn rows(self, s: ConvShape, cells: usize) -> usize {
+        let pitch = match self.tensor.family {
+            Family::Mma => s.len,
+            Family::Wmma => s.len + s.kernel_x / 2,
+        };
+        cells + 2 * (s.kernel_y / 2 * pitch + s.kernel_x / 2)
+    }
+
+    /// Tiles of all cells, those of shared borders among them.
+    fn tiles(self, s: ConvShape) -> usize {
+        let positions = match self.tensor.family {
+            Family::Mma => s.cells(),
+            Family::Wmma => s.n * (s.len + s.kernel_x / 2) * (s.len + s.kernel_y / 2),
+        };
+        positions.div_ceil(TILE_CELLS)
+    }
+
+    /// How a shape is computed, if it is.
+    fn tiling(self, s: ConvShape) -> Option<Tiling> {
+        if s.kernel_y * s.kernel_x > TAPS_MAX {
+            return None;
+        }
+        // the widest tile that gives each multiprocessor a block, and for a few boards the narrowest
+        let (tiles, n_pad) = (self.tiles(s), s.c_out.next_multiple_of(CHUNK));
+        let fits =
+            |(_, t): &(usize, usize)| n_pad.is_multiple_of(*t) && (*t == CHUNK || tiles * (n_pad / t) >= self.multiprocessors);
+        let (i, tile) = TILES.into_iter().enumerate().rfind(fits)?;
+        let rows = self.rows(s, TILE_CELLS);
+        let shared_bytes = match self.tensor.family {
+            Family::Mma => 2 * (40 * (1 + rows) + 96 * (tile + 8)),
+            Family::Wmma => {
+                let rows = rows.next_multiple_of(8);
+                4 * rows + (2 * (48 * rows + 64 * (tile + 16))).max(128 * (tile + 16))
+            }
+        };
+        (shared_bytes <= self.shared_bytes_max).then_some(Tiling { kernel: Kernel::tensor(1 + i), tile, shared_bytes })
+    }
+
+    /// Bytes of the weights as the kernels read them, if they compute the shape.
+    pub(super) fn weights_bytes(self, s: ConvShape) -> Option<usize> {
+        self.tiling(s).map(|_| 2 * s.kernel_y * s.kernel_x * s.c_in.next_multiple_of(CHUNK) * s.c_out.next_multiple_of(CHUNK))
+    }
+
+    /// Queues the making of such weights of `weights` `[ky, kx, c_in, c_out]`. `s` is the shape that is computed with them.
+    pub(super) fn prepare(self, queue: &mut Queue, s: ConvShape, turn: Turn, weights: u64, to: u64) {
+        let (taps, k_pad, n_pad) = (s.kernel_y * s.kernel_x, s.c_in.next_multiple_of(CHUNK), s.c_out.next_multiple_of(CHUNK));
+        // channels as the weights have them
+        let (c_in, c_out) = if turn == Turn::Back { (s.c_out, s.c_in) } else { (s.c_in, s.c_out) };
+        let args = [to, weights, int(taps), int(c_in), int(c_out), int(k_pad), int(n_pad), u64::from(turn == Turn::Back)];
+        queue.each(Kernel::tensor(0), taps * k_pad * n_pad, &args);
+    }
+
+    /// Queues `y = base + conv(x, weights)` with weights by [`TensorKernels::prepare`].
+    pub(super) fn conv(self, queue: &mut Queue, s: ConvShape, [y, base, weights]: [u64; 3], view: &View) {
+        let Tiling { kernel, tile, shared_bytes } = self.tiling(s).expect("the caller asked for the weights' bytes");
+        let (k_pad, n_pad) = (s.c_in.next_multiple_of(CHUNK), s.c_out.next_multiple_of(CHUNK));
+        let [_, len, ky, kx, c_in, c_out] = sizes(s);
+        let no_moments = 0;
+        let args = [
+            y,
+            base,
+            view.x,
+            view.saved,
+            view.mask,
+            weights,
+            no_moments,
+            int(s.cells()),
+            len,
+            ky,
+            kx,
+            c_in,
+            c_out,
+            int(k_pad),
+            int(n_pad),
+            view.act,
+        ];
+        let grid = [self.tiles(s) as u32, (n_pad / tile) as u32, 1];
+        queue.launch(kernel, Launch { grid, block: [128, 1, 1], shared_bytes: shared_bytes as u32 }, &args);
+    }
+
+    /// How a weight gradient is computed, if it is: tile and threads.
+    fn grad_tiling(self, s: ConvShape) -> Option<(Tiling, usize)> {
+        let taps = if s.kernel_y == s.kernel_x { s.kernel_y * s.kernel_x } else { 0 };
+        let of_taps = GRAD_TILES.into_iter().enumerate().filter(|(_, (t, _))| *t == taps);
+        let (i, (_, tile)) = of_taps.min_by_key(|(_, (_, t))| (s.c_out.next_multiple_of(*t), usize::MAX - t))?;
+        let rows = self.rows(s, GRAD_CELLS);
+        let shared_bytes = match self.tensor.family {
+            Family::Mma => (2 * (40 * (1 + rows) + 64 * (tile + 8)) + 256).max(128 * tile),
+            Family::Wmma => {
+                let warps = if s.kernel_x == 3 { 9 } else { 5 };
+                (2 * (48 * rows + 64 * (tile + 16))).max(1536 * warps).max(6144 + 128 * tile)
+            }
+        };
+        let threads = match taps {
+            25 => 160,
+            9 => 288,
+            _ => 128,
+        };
+        let tiling = Tiling { kernel: Kernel::tensor(1 + TILES.len() + i), tile, shared_bytes };
+        (shared_bytes <= self.shared_bytes_max).then_some((tiling, threads))
+    }
+
+    /// Splits of the cells of a weight gradient, if it is computed here.
+    pub(super) fn grad_splits(self, s: ConvShape) -> Option<usize> {
+        self.grad_tiling(s).map(|_| s.cells().div_ceil(SPLIT_CELLS).clamp(1, SPLITS_MAX))
+    }
+
+    /// Queues the partial weight gradients `[splits, ky, kx, c_in, c_out]`.
+    pub(super) fn grad_weights(self, queue: &mut Queue, s: ConvShape, partials: u64, splits: usize, view: &View, dy: u64) {
+        let (Tiling { kernel, tile, shared_bytes }, threads) = self.grad_tiling(s).expect("the caller asked for the splits");
+        let [_, len, ky, kx, c_in, c_out] = sizes(s);
+        let args = [partials, view.x, view.saved, view.mask, dy, int(s.cells()), len, ky, kx, c_in, c_out, view.act];
+        // the 25 taps of a 5x5 kernel are five blocks' work
+        let groups = if s.kernel_x == 5 { 5 } else { 1 };
+        let grid = [s.c_in.div_ceil(GRAD_CHANNELS), s.c_out.div_ceil(tile) * groups, splits].map(|v| v as u32);
+        queue.launch(kernel, Launch { grid, block: [threads as u32, 1, 1], shared_bytes: shared_bytes as u32 }, &args);
+    }
+
+    /// Bytes of scratch memory for the gradients of a shape.
+    pub(super) fn scratch_bytes(self, s: ConvShape) -> usize {
+        let back = ConvShape { c_in: s.c_out, c_out: s.c_in, ..s };
+        let weights = self.weights_bytes(s).max(self.weights_bytes(back)).unwrap_or(0);
+        weights.max(self.grad_splits(s).map_or(0, |splits| F32 * splits * s.weights()))
+    }
+}
