@@ -116,7 +116,11 @@ restart() {
 }
 
 prune() {
-    touch "releases/$(linked current)"
+    # Those that are named are the newest, so others give way to them.
+    for link in previous current; do
+        id=$(linked $link)
+        [ -z "$id" ] || touch -c "releases/$id"
+    done
     rm -rf releases/.incoming-*
     # Newest first; names are hexadecimal.
     # shellcheck disable=SC2012

@@ -293,7 +293,6 @@ fn wrong_calls_are_told_clearly() {
     failed(&place.train("other", &["--board-size", "99"]), 2, &["board_size is 99"]);
     failed(&place.train("other", &["--epochs", "0"]), 2, &["epochs is 0"]);
     failed(&place.train("other", &["--minutes", "-1"]), 2, &["--minutes"]);
-    failed(&place.train("other", &["--net", "b10c128", "--batch-size", "65536"]), 1, &["needs", "--batch-size"]);
     let empty = Command::new(env!("CARGO_BIN_EXE_edgezero"))
         .args(["--profile", "xavier-nx", "train"])
         .current_dir(place.dir.path())

@@ -86,7 +86,7 @@ pub(super) struct Plan {
 const BASE_BYTES: u64 = 12 << 20;
 /// Results of a worker that wait for the writer: enough for games of uneven length. More would only fill up while the
 /// writer waits for the disk.
-pub(super) const RESULTS_QUEUED: usize = 4;
+pub(super) const RESULTS_QUEUED: usize = 2;
 /// Memory of a long 19x19 game in flight: 300 positions of 640 bytes and its record.
 const GAME_BYTES: u64 = 200 << 10;
 /// Memory of a small file or a record on its way to a worker.

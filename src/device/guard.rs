@@ -44,7 +44,7 @@ impl Look {
             process: Process::read(tree),
             available_bytes: super::memory::Memory::read(tree).available_bytes,
             group: group.and_then(|group| Some((group.used_bytes(tree)?, group.limit_bytes))),
-            disk_bytes: writes_to.and_then(storage::free_bytes),
+            disk_bytes: writes_to.and_then(storage::room).map(|room| room.free_bytes),
         }
     }
 }

@@ -85,12 +85,37 @@ fn kind(tree: &Tree, device: &str) -> DiskKind {
     }
 }
 
-/// Bytes that this user may still write in the folder's file system. The folder need not be there yet.
-pub fn free_bytes(dir: &Path) -> Option<u64> {
+/// A reserve is never more than this part of a disk: a small one is for writing, too.
+const RESERVE_SHARE: u64 = 8;
+
+/// Bytes of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// That this user may still write.
+    pub free_bytes: u64,
+    /// In all.
+    pub total_bytes: u64,
+}
+
+impl Room {
+    /// What is to stay free where `asked` bytes are wanted in reserve.
+    pub fn reserve(self, asked: u64) -> u64 {
+        asked.min(self.total_bytes / RESERVE_SHARE)
+    }
+}
+
+impl From<rustix::fs::StatVfs> for Room {
+    fn from(stat: rustix::fs::StatVfs) -> Room {
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Room { free_bytes: bytes(stat.f_bavail), total_bytes: bytes(stat.f_blocks) }
+    }
+}
+
+/// The room in the folder's file system. The folder need not be there yet.
+pub fn room(dir: &Path) -> Option<Room> {
     let dir = std::path::absolute(dir).ok()?;
     let there = dir.ancestors().find(|dir| dir.is_dir())?;
-    let stat = rustix::fs::statvfs(there).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    rustix::fs::statvfs(there).ok().map(Room::from)
 }
 
 /// Speed of a disk in bytes a second.

@@ -6,6 +6,7 @@
 use super::governor::{Governor, HeatLimits};
 use super::guard::{Guard, Look, Reserves, Verdict};
 use super::sensors::{Reading, Sensors};
+use super::storage;
 use super::tree::Tree;
 use crate::base::config::{BadValue, within};
 use crate::base::signal::Stop;
@@ -92,7 +93,9 @@ impl Watch {
     /// No thread can be started.
     pub fn start(tree: Tree, config: &WatchConfig, budget_bytes: u64, writes_to: Option<PathBuf>, stop: &Stop) -> Result<Watch> {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
-        let reserves = Reserves { available_bytes: config.available_mb_min << 20, disk_bytes: config.disk_mb_min << 20 };
+        let disk_bytes = config.disk_mb_min << 20;
+        let disk_bytes = writes_to.as_deref().and_then(storage::room).map_or(disk_bytes, |room| room.reserve(disk_bytes));
+        let reserves = Reserves { available_bytes: config.available_mb_min << 20, disk_bytes };
         let limits = HeatLimits { temperature_c: config.temperature_c_max, power_w: config.power_w_max };
         let mut keeper = Keeper {
             sensors: Sensors::find(&tree),

@@ -1,5 +1,6 @@
 //! Bytes on hold: in memory as far as they fit, then in a temporary file without a name.
 
+use crate::device::storage::Room;
 use crate::shard::SPOOL_PREFIX;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,11 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const COPY_BYTES: usize = 1 << 16;
 
 /// Free bytes of a disk that are not unpacked into: the shards and the ledger are written there at the same time, and an
-/// archive that fills the disk must cost itself, not them. Of a small disk, a [`RESERVE_SHARE`]th.
+/// archive that fills the disk must cost itself, not them.
 const RESERVE_BYTES: u64 = 64 << 20;
-
-/// See [`RESERVE_BYTES`].
-const RESERVE_SHARE: u64 = 8;
 
 /// A buffer of any size that takes bounded memory; reads and seeks like a file.
 pub(super) struct Spool {
@@ -132,9 +130,8 @@ impl Seek for Spool {
 
 /// Fails where a write of `bytes` would leave less than the reserve.
 fn leave_reserve(file: &File, bytes: usize) -> io::Result<()> {
-    let disk = rustix::fs::fstatvfs(file)?;
-    let reserve = RESERVE_BYTES.min(disk.f_blocks.saturating_mul(disk.f_frsize) / RESERVE_SHARE);
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < reserve + bytes as u64 {
+    let room = Room::from(rustix::fs::fstatvfs(file)?);
+    if room.free_bytes < room.reserve(RESERVE_BYTES) + bytes as u64 {
         return Err(rustix::io::Errno::NOSPC.into());
     }
     Ok(())

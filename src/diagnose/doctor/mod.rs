@@ -87,7 +87,7 @@ impl Examination {
             memory_bound: resident_bound(tree, memory.total_bytes.unwrap_or(0)),
             desktop: desktop(tree),
             disk: Disk::of(tree, dir),
-            disk_free_bytes: here.then(|| storage::free_bytes(dir)).flatten(),
+            disk_free_bytes: here.then(|| storage::room(dir)).flatten().map(|room| room.free_bytes),
             // A folder that may not be written says so when it is used.
             disk_speed: here.then(|| storage::measure(dir).ok()).flatten(),
             throttles_at: throttles_at.collect(),
