@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::TempDir;
+use common::{TempDir, small_disk};
 use edgezero::base::signal::Stop;
 use edgezero::corpus::{ArchiveConfig, Conversion, ConvertConfig, Duplicates, convert, dry_run, ledger};
 use edgezero::shard::{Dataset, Manifest, verify};
@@ -146,19 +146,6 @@ fn names_may_have_any_bytes() {
     assert_eq!(verify(&Dataset::open(&out).unwrap(), &Stop::default(), |_| ()).unwrap().positions, 12);
 }
 
-/// A disk of so many KiB, or `None`, with a line, where it cannot be had.
-fn small_disk(dir: &TempDir, kb: usize) -> Option<Unmount> {
-    let disk = dir.path().join("disk");
-    fs::create_dir(&disk).unwrap();
-    let size = format!("size={kb}k");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk).output();
-    if mounted.as_ref().is_ok_and(|m| m.status.success()) {
-        return Some(Unmount(disk));
-    }
-    println!("skipped: no right to mount a small disk");
-    None
-}
-
 /// A game of 120 moves without captures, one of many.
 fn long_game(i: usize) -> String {
     let mut text = String::from("(;SZ[19]");
@@ -173,9 +160,9 @@ fn long_game(i: usize) -> String {
 fn a_full_disk_costs_only_the_run() {
     let dir = TempDir::new("full");
     let games = dir.path().join("games");
-    let Some(disk) = small_disk(&dir, 256) else { return };
+    let Some(disk) = small_disk(dir.path(), 256) else { return };
     (0..50).for_each(|i| write(&games.join(format!("a/{i}.sgf")), &game(i)));
-    let out = disk.0.join("out");
+    let out = disk.path().join("out");
     let convert = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edgezero"));
         command.arg("convert").arg(&games).arg("--out").arg(&out).arg("--min-moves=1").output().unwrap()
@@ -197,7 +184,7 @@ fn a_full_disk_costs_only_the_run() {
 #[test]
 fn an_archive_too_large_to_unpack_costs_itself() {
     let dir = TempDir::new("full-spool");
-    let Some(disk) = small_disk(&dir, 2048) else { return };
+    let Some(disk) = small_disk(dir.path(), 2048) else { return };
     let games = dir.path().join("games");
     (0..50).for_each(|i| write(&games.join(format!("a/{i}.sgf")), &game(i)));
     let mut tar = tar::Builder::new(Vec::new());
@@ -208,7 +195,7 @@ fn an_archive_too_large_to_unpack_costs_itself() {
         tar.append_data(&mut header, format!("{i}.sgf"), text.as_bytes()).unwrap();
     }
     fs::write(games.join("0.tar"), tar.into_inner().unwrap()).unwrap();
-    let out = disk.0.join("out");
+    let out = disk.path().join("out");
     let archive = ArchiveConfig { spool_mb: 0, ..ArchiveConfig::default() };
     let config = ConvertConfig { duplicates: Duplicates::Keep, archive, ..ConvertConfig::default() };
     let paths = [games.clone()];
@@ -228,14 +215,6 @@ fn an_archive_too_large_to_unpack_costs_itself() {
 
 fn letter(i: usize) -> char {
     (b'a' + i as u8) as char
-}
-
-struct Unmount(PathBuf);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 #[test]

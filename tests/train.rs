@@ -213,22 +213,14 @@ fn a_disk_that_fills_leaves_the_last_checkpoint() {
 #[test]
 fn a_run_ends_by_itself_before_the_disk_is_full() {
     let place = Place::new("reserve");
-    let profile = std::fs::read_to_string(place.out("tiny.toml")).unwrap();
-    let wants_all: String = profile
-        .lines()
-        .map(|line| if line.starts_with("disk_mb_min") { "disk_mb_min = 1048576\n".into() } else { format!("{line}\n") })
-        .collect();
-    std::fs::write(place.out("tiny.toml"), wants_all).unwrap();
-    let free = Command::new("df").args(["--output=avail", "-m", "/tmp"]).output().unwrap();
-    let free = String::from_utf8_lossy(&free.stdout).lines().nth(1).and_then(|line| line.trim().parse::<u64>().ok());
-    if free.is_none_or(|mib| mib > 1_000_000) {
-        eprintln!("skipped: a disk with a TiB free");
-        return;
-    }
-    let output = place.train("run", &[]);
-    failed(&output, 75, &["of disk are free, 1048576 are to stay free"]);
-    std::fs::write(place.out("tiny.toml"), profile).unwrap();
-    succeeded(&place.train("run", &["--resume"]));
+    let Some(disk) = common::small_disk(place.dir.path(), 8192) else { return };
+    let filler = disk.path().join("filler");
+    std::fs::write(&filler, vec![1; 7900 << 10]).unwrap();
+    // Of a disk as small as this, an eighth is the reserve.
+    let output = place.train("disk/run", &[]);
+    failed(&output, 75, &["0 MiB of disk are free, 1 are to stay free"]);
+    std::fs::remove_file(&filler).unwrap();
+    succeeded(&place.train("disk/run", &["--resume"]));
 }
 
 #[test]

@@ -178,7 +178,7 @@ mod tests {
             Plan::new(&ConvertConfig::default(), budget, &needs, Make::Shards).map(|plan| plan.memory)
         };
         let mb = |range: Range| (range.likely >> 20, range.at_most >> 20);
-        assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (13, 13));
+        assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (12, 12));
         let tar = plan(&[entry("a.tar.gz", 2 << 20, true)], 1 << 30).unwrap();
         assert_eq!(mb(tar), (28, 290));
         let huge = entry("all.sgf", 10 << 30, false);

@@ -5,6 +5,7 @@ pub mod boards;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The folder of corpus, specs and nets: `EDGEZERO_DATA`, or `../shared` beside the crate. Prints why and gives
 /// `None` when it is not there.
@@ -42,6 +43,35 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A small disk that goes away with the test.
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A disk of so many KiB as folder `disk` of `dir`, or `None`, with a line, where it cannot be had.
+pub fn small_disk(dir: &Path, kb: usize) -> Option<SmallDisk> {
+    let disk = dir.join("disk");
+    std::fs::create_dir(&disk).expect("a folder for the disk");
+    let size = format!("size={kb}k");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk).output();
+    if mounted.as_ref().is_ok_and(|m| m.status.success()) {
+        return Some(SmallDisk(disk));
+    }
+    println!("skipped: no right to mount a small disk");
+    None
 }
 
 /// GNU Go's program, or a line that says that a test was skipped.
