@@ -25,9 +25,11 @@ pub fn data() -> Option<PathBuf> {
 pub struct TempDir(PathBuf);
 
 impl TempDir {
-    /// An empty folder; `name` is unique to the test.
+    /// An empty folder of its own, whoever else asks for `name`.
     pub fn new(name: &str) -> TempDir {
-        let dir = std::env::temp_dir().join(format!("edgezero-{name}-{}", std::process::id()));
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("edgezero-{name}-{}-{made}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a temporary folder");
         TempDir(dir)
