@@ -6,6 +6,7 @@ pub mod boards;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The folder of corpus, specs and nets: `EDGEZERO_DATA`, or `../shared` beside the crate. Prints why and gives
 /// `None` when it is not there.
