@@ -14,6 +14,7 @@ mod config;
 mod endgame;
 mod gumbel;
 mod maths;
+mod pace;
 mod params;
 mod report;
 mod root;
@@ -35,6 +36,7 @@ pub use worker::BATCH_MAX;
 
 use crate::base::Result;
 use crate::base::rng::{mix, rng};
+use crate::base::signal::Stop;
 use crate::go::rules::{Ko, Scoring};
 use crate::go::{Color, Game, Move, Rules};
 use crate::infer::{Cache, Evaluator, NoResult};
@@ -88,6 +90,8 @@ struct Shared {
     turning: Turning,
     doubling: Option<Doubling>,
     seed: u64,
+    /// Ends every search.
+    stop: Stop,
 }
 
 impl Shared {
@@ -116,6 +120,7 @@ pub struct Search {
     barred: Vec<u16>,
     /// Those that the present root was made without.
     barred_at_root: Vec<u16>,
+    ran_out_of_time: bool,
 }
 
 impl Search {
@@ -135,8 +140,15 @@ impl Search {
             cache: None,
             no_result: no_result(game.rules()),
             rules_key: rules_key(game.rules()),
+            stop: Stop::default(),
         };
-        Ok(Search { shared, workers: Vec::new(), batch, barred: Vec::new(), barred_at_root: Vec::new() })
+        let (workers, barred, barred_at_root) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Search { shared, workers, batch, barred, barred_at_root, ran_out_of_time: false })
+    }
+
+    /// Lets this flag end every search too.
+    pub fn stop_with(&mut self, stop: Stop) {
+        self.shared.stop = stop;
     }
 
     /// Keeps evaluations in a cache, which several searches of one evaluator may share. It must be for boards of this size.
@@ -233,7 +245,7 @@ impl Search {
             [evaluator] => self.workers[0].run(&self.shared, *evaluator, limits, stop),
             _ => self.run_threads(evaluators, limits, stop, None),
         };
-        self.finish(told)
+        self.finish(told, limits)
     }
 
     /// [`Search::think`] on other threads, while this one calls `watch` every `tick` with a way to a [`Report`];
@@ -251,7 +263,7 @@ impl Search {
     ) -> Result<()> {
         self.prepare(evaluators, limits)?;
         let told = self.run_threads(evaluators, limits, stop, Some((tick, &mut watch)));
-        self.finish(told)
+        self.finish(told, limits)
     }
 
     fn run_threads(
@@ -302,10 +314,14 @@ impl Search {
         while self.workers.len() < evaluators.len() {
             self.workers.push(Worker::new(&self.shared.game, self.batch));
         }
+        self.workers.iter_mut().for_each(|worker| worker.pace.begin());
         let params = self.params();
         if self.shared.view.is_none() {
             let shared = &self.shared;
+            let begun = Instant::now();
             let view = root::look(&shared.game, &mut *evaluators[0], &params, shared.no_result, shared.scale)?;
+            let seconds = begun.elapsed().as_secs_f32();
+            self.workers.iter_mut().for_each(|worker| worker.pace.note(root::n_symmetries(&params), seconds));
             self.shared.view = Some(view);
         }
         let view = self.shared.view.as_ref().expect("set above");
@@ -333,12 +349,18 @@ impl Search {
         Ok(())
     }
 
-    fn finish(&mut self, told: Result<()>) -> Result<()> {
+    fn finish(&mut self, told: Result<()>, limits: &Limits) -> Result<()> {
         let mut tree = lock(&self.shared.tree);
+        self.ran_out_of_time = limits.deadline.is_some() && !tree.is_full && !limits.reached(&tree);
         if tree.is_broken || told.is_err() {
             tree.clear();
         }
         told
+    }
+
+    /// Whether it was the time that ended the last search.
+    pub fn ran_out_of_time(&self) -> bool {
+        self.ran_out_of_time
     }
 
     /// The root's evaluation, after the first search of it.

@@ -28,6 +28,11 @@ pub struct RootView {
     pub len: usize,
 }
 
+/// How often the root is evaluated.
+pub(super) fn n_symmetries(params: &Params) -> usize {
+    params.root_symmetries.clamp(1, Symmetry::COUNT)
+}
+
 /// Has the root evaluated.
 pub(super) fn look(
     game: &Game,
@@ -40,7 +45,7 @@ pub(super) fn look(
     let mut row = PackedRow::new(len);
     Encoder::default().encode(game, &mut row);
     row.set_doubling(params.doubling.map_or(0.0, |d| d.told(game.to_move(), game.to_move())));
-    let symmetries: Vec<Symmetry> = Symmetry::all().take(params.root_symmetries.clamp(1, Symmetry::COUNT)).collect();
+    let symmetries: Vec<Symmetry> = Symmetry::all().take(n_symmetries(params)).collect();
     let requests: Vec<Request<'_>> = symmetries.iter().map(|s| Request { row: row.bytes(), len, symmetry: s.number() }).collect();
     let mut answers = vec![Evaluation::default(); requests.len()];
     evaluator.evaluate(&requests, &mut answers)?;

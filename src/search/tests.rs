@@ -309,6 +309,63 @@ fn the_last_pass_is_taken_if_it_wins_and_only_then() {
 }
 
 #[test]
+fn a_search_ends_in_time_where_nothing_is_new() {
+    // All of Black's moves but the pass that ends the game are barred.
+    let game = finished("chinese", -1.5, 1);
+    let (told, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut search = search(&game, 4, Params::default());
+        search.bar(game.size().points().map(Move::Play));
+        let limits = Limits { deadline: Some(Instant::now() + Duration::from_millis(20)), ..Limits::NONE };
+        let timed = think(&mut search, &limits, |r| Evaluation::even(r.len)).visits;
+        assert!(search.ran_out_of_time());
+        // A watch gets the tree, and ends it.
+        let mut seen = None;
+        let mut evaluator = Scripted::new(8, |r: &Request<'_>| Evaluation::even(r.len));
+        let tick = Duration::from_millis(1);
+        let watch = |report: &dyn Fn() -> Option<Report>| {
+            seen = report().filter(|report| report.visits > timed);
+            if seen.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        search.think_watched(&mut [&mut evaluator], &Limits::NONE, &AtomicBool::new(false), tick, watch).unwrap();
+        told.send(seen.is_some_and(|report| report.moves[0].mv == Move::Pass)).unwrap();
+    });
+    // Far longer than it takes, far shorter than four billion visits do.
+    assert_eq!(done.recv_timeout(Duration::from_secs(100)), Ok(true));
+}
+
+#[test]
+fn no_batch_begins_that_would_be_late() {
+    let pause = Duration::from_millis(200);
+    let mut n_asked = 0;
+    let mut search = search(&new_game(5, "chinese"), 1, Params::default());
+    // The root takes more than half of the time.
+    let limits = Limits { deadline: Some(Instant::now() + pause * 3 / 2), ..Limits::NONE };
+    think(&mut search, &limits, |request| {
+        n_asked += 1;
+        std::thread::sleep(pause);
+        by_row(request)
+    });
+    assert_eq!(n_asked, 1);
+}
+
+#[test]
+fn a_stop_from_outside_ends_a_search() {
+    let stop = Stop::default();
+    let mut search = search(&new_game(5, "chinese"), 4, Params::default());
+    search.stop_with(stop.clone());
+    let mut n_asked = 0;
+    let report = think(&mut search, &Limits::visits(1_000_000), |request| {
+        n_asked += 1;
+        if n_asked == 50 {
+            stop.request();
+        }
+        by_row(request)
+    });
+    assert!((40..100).contains(&report.visits), "{}", report.visits);
+}
+
+#[test]
 fn values_decide_in_the_end() {
     // One first move of Black's is good, wherever the policy looks.
     let game = new_game(5, "chinese");

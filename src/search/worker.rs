@@ -4,6 +4,7 @@
 use super::arena::Candidate;
 use super::endgame;
 use super::maths::exp;
+use super::pace::Pace;
 use super::params::Turning;
 use super::tree::{Descent, Line, Outcome, Tree};
 use super::value::{Scale, Value};
@@ -23,6 +24,8 @@ use std::time::Instant;
 pub const BATCH_MAX: usize = 256;
 /// Visits that a tree has for each position gathered at a time, before batches are whole.
 const VISITS_PER_LEAF: u32 = 4;
+/// Descents to finished positions, after which others get the tree and the time is looked at: some ten microseconds.
+const KNOWN_MAX: usize = 64;
 /// Moves of the largest board, with the pass.
 const MOVES_MAX: usize = POINTS_MAX + 1;
 
@@ -35,6 +38,8 @@ pub(super) struct Worker {
     collisions: Vec<Line>,
     answers: Vec<Evaluation>,
     moves: Vec<Move>,
+    /// How long its batches take.
+    pub(super) pace: Pace,
 }
 
 /// A new position on its way.
@@ -82,6 +87,7 @@ impl Worker {
             collisions: (0..batch).map(|_| Line::new()).collect(),
             answers: vec![Evaluation::default(); batch],
             moves: Vec::with_capacity(super::tree::DEPTH_MAX),
+            pace: Pace::default(),
         }
     }
 
@@ -95,10 +101,15 @@ impl Worker {
     ) -> Result<()> {
         self.branch.begin(&shared.game);
         let mut tree = lock(&shared.tree);
-        while !is_done(&tree, limits, stop) {
-            let (n_leaves, n_collisions) = self.gather(&mut tree, limits);
-            drop(tree);
-            let told = self.evaluate(shared, evaluator, n_leaves);
+        while !self.is_done(shared, &tree, limits, stop) {
+            let (gathered, n_leaves, n_collisions) = self.gather(shared, tree, limits, stop);
+            drop(gathered);
+            let begun = Instant::now();
+            let told = self.evaluate(shared, evaluator, n_leaves).map(|n_asked| {
+                if n_asked > 0 {
+                    self.pace.note(n_asked, begun.elapsed().as_secs_f32());
+                }
+            });
             if n_leaves == 0 {
                 // All of it is in the hands of other threads.
                 std::thread::yield_now();
@@ -123,14 +134,32 @@ impl Worker {
     }
 
     /// Goes down until a batch is full or a limit is near; the number of new positions and of collisions.
-    fn gather(&mut self, tree: &mut Tree, limits: &Limits) -> (usize, usize) {
-        let (mut n_leaves, mut n_collisions) = (0, 0);
+    fn gather<'a>(
+        &mut self,
+        shared: &'a Shared,
+        mut tree: MutexGuard<'a, Tree>,
+        limits: &Limits,
+        stop: &AtomicBool,
+    ) -> (MutexGuard<'a, Tree>, usize, usize) {
+        let (mut n_leaves, mut n_collisions, mut n_known) = (0, 0, 0);
         // A small tree would be filled by guesses, each of them without the values of the others.
         let most = tree.root().map_or(1, |root| 1 + (root.visits / VISITS_PER_LEAF) as usize).min(self.leaves.len());
-        while n_leaves < most && n_collisions < self.collisions.len() && !limits.reached(tree) {
+        let most = self.fitting(most, limits);
+        while n_leaves < most && n_collisions < self.collisions.len() && !limits.reached(&tree) {
             match tree.descend(&mut self.leaves[n_leaves].line) {
                 Descent::Leaf => n_leaves += 1,
-                Descent::Known => {}
+                Descent::Known => {
+                    n_known += 1;
+                    if n_known % KNOWN_MAX == 0 {
+                        // Where the game is as good as over there may be nothing new for ever.
+                        drop(tree);
+                        std::thread::yield_now();
+                        tree = lock(&shared.tree);
+                        if self.is_done(shared, &tree, limits, stop) {
+                            break;
+                        }
+                    }
+                }
                 Descent::Collision => {
                     std::mem::swap(&mut self.leaves[n_leaves].line, &mut self.collisions[n_collisions]);
                     n_collisions += 1;
@@ -138,10 +167,26 @@ impl Worker {
                 Descent::Full => break,
             }
         }
-        (n_leaves, n_collisions)
+        (tree, n_leaves, n_collisions)
     }
 
-    fn evaluate(&mut self, shared: &Shared, evaluator: &mut dyn Evaluator, n_leaves: usize) -> Result<()> {
+    /// How many of `most` positions can be evaluated in the time that is left.
+    fn fitting(&self, most: usize, limits: &Limits) -> usize {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()).as_secs_f32();
+        limits.deadline.map_or(most, |deadline| self.pace.fitting(most, left(deadline)))
+    }
+
+    fn is_done(&self, shared: &Shared, tree: &Tree, limits: &Limits, stop: &AtomicBool) -> bool {
+        tree.is_full
+            || tree.is_broken
+            || stop.load(Relaxed)
+            || shared.stop.requested()
+            || limits.reached(tree)
+            || self.fitting(1, limits) == 0
+    }
+
+    /// Plays the lines out and has their ends evaluated; how many the evaluator was asked.
+    fn evaluate(&mut self, shared: &Shared, evaluator: &mut dyn Evaluator, n_leaves: usize) -> Result<usize> {
         let Worker { branch, encoder, leaves, answers, moves, .. } = self;
         let leaves = &mut leaves[..n_leaves];
         let looks = evaluator.looks_at();
@@ -181,7 +226,7 @@ impl Worker {
                 }
             }
         }
-        Ok(())
+        Ok(n_asked)
     }
 }
 
@@ -236,14 +281,6 @@ pub(super) fn policy_into(answer: &Evaluation, legal: &[u16], out: &mut Vec<Cand
 /// How points count beside winning on this board.
 pub(super) fn scale(game: &Game, factor: f32) -> Scale {
     Scale { factor, board: (game.size().n_points() as f32).sqrt() }
-}
-
-fn is_done(tree: &Tree, limits: &Limits, stop: &AtomicBool) -> bool {
-    tree.is_full
-        || tree.is_broken
-        || stop.load(Relaxed)
-        || limits.reached(tree)
-        || limits.deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 /// The tree, also after a panic elsewhere: it is then marked by what hangs in it, not by the lock.
