@@ -10,7 +10,7 @@ use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Move, Size};
 use std::io::{BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,8 @@ pub struct Program {
     stop: Stop,
     answer_max: Option<Duration>,
     failure: Option<Failure>,
+    /// It and its group were ended.
+    is_ended: bool,
 }
 
 impl Program {
@@ -102,7 +104,8 @@ impl Program {
                 }
             }
         });
-        let mut program = Program { name: file, child, to, from, stop: stop.clone(), answer_max: ready_max, failure: None };
+        let mut program =
+            Program { name: file, child, to, from, stop: stop.clone(), answer_max: ready_max, failure: None, is_ended: false };
         program.name = program.ask("name").map_err(|e| e.or_hint("a program that speaks GTP, such as \"gnugo --mode gtp\""))?;
         program.answer_max = None;
         Ok(program)
@@ -194,10 +197,8 @@ impl Program {
         if self.stop.requested() {
             return Error::stopped("game", "stopped");
         }
-        let how = match self.child.try_wait() {
-            Ok(Some(status)) => format!(" ({status})"),
-            Ok(None) | Err(_) => String::new(),
-        };
+        let status = if self.has_exited() { self.end() } else { None };
+        let how = status.map_or(String::new(), |status| format!(" ({status})"));
         self.failed(Failure::Ended, format!("ended before it answered `{command}`{how}"))
     }
 
@@ -206,24 +207,45 @@ impl Program {
         Error::new(&self.name, what)
     }
 
-    /// Ends the program and what it has started.
-    fn kill(&mut self) {
+    /// Ends the program and what it has started. Its status, if it had one of its own.
+    fn end(&mut self) -> Option<ExitStatus> {
+        if std::mem::replace(&mut self.is_ended, true) {
+            return None;
+        }
+        // Before the program is waited for: until then the number of its group is nobody else's.
         #[cfg(unix)]
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            // It may have ended on its own meanwhile.
+        if let Some(group) = self.pid() {
+            // It may have ended on its own, and all of its group.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.wait().ok()
     }
 
-    /// Whether it has ended before `until`.
+    #[cfg(unix)]
+    fn pid(&self) -> Option<rustix::process::Pid> {
+        i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw)
+    }
+
+    /// Whether it has ended; it is not waited for.
+    fn has_exited(&mut self) -> bool {
+        #[cfg(unix)]
+        {
+            use rustix::process::{WaitId, WaitIdOptions, waitid};
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            self.is_ended || self.pid().is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
+        }
+        #[cfg(not(unix))]
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Waits until it has ended, or `until`.
     fn has_ended(&mut self, until: Instant) -> bool {
         loop {
-            match self.child.try_wait() {
-                Ok(Some(_)) => return true,
-                Ok(None) if Instant::now() < until => std::thread::sleep(QUIT_POLL),
-                Ok(None) | Err(_) => return false,
+            match self.has_exited() {
+                true => return true,
+                false if Instant::now() < until => std::thread::sleep(QUIT_POLL),
+                false => return false,
             }
         }
     }
@@ -272,8 +294,44 @@ impl Drop for Program {
     fn drop(&mut self) {
         // Who was late hangs, and would not hear it.
         let is_told = self.failure != Some(Failure::Late) && writeln!(self.to, "quit").and_then(|()| self.to.flush()).is_ok();
-        if !is_told || !self.has_ended(Instant::now() + QUIT_WAIT) {
-            self.kill();
+        if is_told {
+            self.has_ended(Instant::now() + QUIT_WAIT);
         }
+        self.end();
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read as _;
+
+    #[test]
+    fn what_a_program_has_started_ends_with_it() {
+        // As long as one of them lives the pipe has no end.
+        let pipe = std::env::temp_dir().join(format!("edgezero-program-pipe-{}", std::process::id()));
+        let made = Command::new("mkfifo").arg(&pipe).status();
+        if !made.is_ok_and(|status| status.success()) {
+            println!("skipped: no mkfifo");
+            return;
+        }
+        let (told, heard) = mpsc::channel();
+        let reading = pipe.clone();
+        std::thread::spawn(move || {
+            let mut file = File::open(reading).unwrap();
+            told.send(()).unwrap();
+            file.read_to_end(&mut Vec::new()).unwrap();
+            told.send(()).unwrap();
+        });
+        let script =
+            "sleep 1000 > \"$0\" & while read x; do case $x in name) echo '= a'; echo;; quit) echo '= '; echo; exit;; esac; done";
+        let program = Program::spawn(Command::new("sh").args(["-c", script]).arg(&pipe), &Stop::default()).unwrap();
+        let long = Duration::from_secs(100);
+        heard.recv_timeout(long).expect("the child of the program has begun");
+        drop(program);
+        let ended = heard.recv_timeout(long);
+        std::fs::remove_file(&pipe).unwrap();
+        assert!(ended.is_ok(), "it lives on");
     }
 }
