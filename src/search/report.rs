@@ -32,6 +32,8 @@ pub struct Report {
     pub ownership: Vec<f32>,
     /// Legal moves by their place in the policy, pass last, and their probabilities by the root's evaluation.
     pub policy: Vec<(u16, f32)>,
+    /// Those of them that may be tried and were not.
+    pub untried: Vec<(u16, f32)>,
     /// Playouts of the last search.
     pub playouts: u32,
     /// Their mean depth in moves.
@@ -68,13 +70,22 @@ impl Report {
         let n_missing = n.saturating_sub(self.moves.len());
         let len = self.ownership.len().isqrt();
         let mut rest: Vec<MoveReport> =
-            self.policy.iter().map(|&(i, prior)| self.untried(Move::from_policy_index(i as usize, len), prior)).collect();
+            self.untried.iter().map(|&(i, prior)| self.without_visits(Move::from_policy_index(i as usize, len), prior)).collect();
         rest.retain(|m| self.moves.iter().all(|known| known.mv != m.mv));
         rest.sort_by(|a, b| b.prior.total_cmp(&a.prior));
         self.moves.extend(rest.into_iter().take(n_missing));
     }
 
-    fn untried(&self, mv: Move, prior: f32) -> MoveReport {
+    /// Adds this move if none was tried, as [`Report::fill_up`] does.
+    pub fn begin_with(&mut self, mv: Move) {
+        let i = mv.policy_index(self.ownership.len().isqrt());
+        let prior = self.policy.iter().find(|(known, _)| *known as usize == i).map(|(_, prior)| *prior);
+        if let (Some(prior), true) = (prior, self.moves.is_empty()) {
+            self.moves.push(self.without_visits(mv, prior));
+        }
+    }
+
+    fn without_visits(&self, mv: Move, prior: f32) -> MoveReport {
         let win = if self.to_move == Color::White { self.value.win } else { 1.0 - self.value.win };
         MoveReport {
             mv,
@@ -114,6 +125,11 @@ impl Tree {
                 pv: self.variation(edge, len),
             }
         };
+        let untried = self.arena.untried(root);
+        let may_be_tried = |policy_idx: u16| {
+            untried.iter().any(|c| c.policy_idx() == policy_idx)
+                || edges.iter().any(|e| e.policy_idx == policy_idx && e.visits == 0 && e.prior != EXCLUDED)
+        };
         Some(Report {
             to_move: root.to_move,
             visits: root.visits,
@@ -121,6 +137,7 @@ impl Tree {
             root: view.value,
             ownership: view.ownership.clone(),
             policy: view.policy.clone(),
+            untried: view.policy.iter().copied().filter(|(i, _)| may_be_tried(*i)).collect(),
             moves: order.into_iter().map(describe).collect(),
             playouts: self.playouts,
             depth_mean: self.depth_sum as f32 / self.playouts.max(1) as f32,

@@ -272,6 +272,9 @@ fn barred_moves_are_not_tried() {
     search.bar([at("B2", &game), Move::Pass]);
     let report = think(&mut search, &Limits::visits(400), by_row);
     assert!(!moves(&report).contains(&at("B2", &game)) && !moves(&report).contains(&Move::Pass));
+    let mut filled = report.clone();
+    filled.fill_up(10);
+    assert_eq!(filled.moves.len(), 8, "all but those barred");
     search.bar([]);
     let report = think(&mut search, &Limits::visits(400), by_row);
     assert!(moves(&report).contains(&at("B2", &game)));

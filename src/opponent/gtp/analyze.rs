@@ -122,7 +122,7 @@ pub(super) fn run(
         }
         stop_if(is_waiting || told.is_err())
     };
-    let ending = match until {
+    let found = match until {
         Until::Input => {
             let played = session.analyze(ask.color, &ask.barred, TICK, &mut watch);
             played?;
@@ -130,19 +130,30 @@ pub(super) fn run(
             while !input.is_waiting() && told.is_ok() {
                 std::thread::sleep(TICK);
             }
-            String::new()
+            None
         }
-        Until::Move(then) => play_line(session.genmove_watched(ask.color, then, TICK, &mut watch)?, size),
-        Until::MoveOrInput => play_line(session.genmove_watched(ask.color, Then::Tell, TICK, &mut watch)?, size),
+        Until::Move(then) => session.genmove_watched(ask.color, then, TICK, &mut watch)?,
+        Until::MoveOrInput => session.genmove_watched(ask.color, Then::Tell, TICK, &mut watch)?,
     };
     told?;
     if n_told == 0
         && ask.interval.is_some()
-        && let Some(line) = describe(session.report())?
+        && let Some(line) = describe(session.report().map(|report| beginning_with(report, found)))?
     {
         write(out, &line)?;
     }
+    let ending = if until == Until::Input { String::new() } else { play_line(found, size) };
     write(out, &format!("{ending}\n")).map(|()| true)
+}
+
+/// With the move that is played, where none was tried before.
+fn beginning_with(mut report: Report, found: Option<Answer>) -> Report {
+    match found {
+        Some(Answer::Move(mv)) => report.begin_with(mv),
+        Some(Answer::Resign) if report.moves.is_empty() => report.fill_up(1),
+        Some(Answer::Resign) | None => {}
+    }
+    report
 }
 
 fn stop_if(stops: bool) -> ControlFlow<()> {
@@ -188,9 +199,12 @@ fn parse(session: &Session, dialect: Dialect, args: &[&str]) -> std::result::Res
             "maxmoves" => ask.moves_max = number(key, value()?)?,
             "avoid" | "allow" => {
                 let (color, vertices, depth) = (parse_color(value()?)?, value()?, value()?);
-                number("untilDepth", depth)?;
-                if color == ask.color {
-                    bar(&mut ask.barred, key, vertices, game.size())?;
+                if number("untilDepth", depth)? > 1 {
+                    log::warn!("{key} counts for the first move only");
+                }
+                match color == ask.color {
+                    true => bar(&mut ask.barred, key, vertices, game.size())?,
+                    false => log::warn!("{key} counts for the player to move only"),
                 }
             }
             "rootInfo" if dialect == Dialect::Kata => ask.root_info = flag(key, value()?)?,
@@ -198,10 +212,10 @@ fn parse(session: &Session, dialect: Dialect, args: &[&str]) -> std::result::Res
             "pvVisits" if dialect == Dialect::Kata => ask.pv_visits = flag(key, value()?)?,
             "movesOwnership" if dialect == Dialect::Kata => ask.moves_ownership = flag(key, value()?)?,
             "pvEdgeVisits" if dialect == Dialect::Kata => ask.pv_edge_visits = flag(key, value()?)?,
-            // Numbers that this search does not have.
+            // Numbers that this search does not have are left out.
             "ownershipStdev" | "movesOwnershipStdev" | "noResultValue" if dialect == Dialect::Kata => {
                 if flag(key, value()?)? {
-                    return Err(format!("Not available: '{key}'"));
+                    log::warn!("{key} is not available");
                 }
             }
             _ => return Err(format!("Could not parse analyze arguments or arguments out of range: '{key}'")),

@@ -144,7 +144,8 @@ fn moves_that_were_not_tried_and_owners_are_told_when_asked() {
         "lz-analyze b 1 minmoves 400",
         "",
         "boardsize 5",
-        "1 kata-analyze b 1 ownershipStdev true",
+        "1 kata-analyze b 1 ownershipStdev true movesOwnershipStdev true noResultValue true",
+        "",
         "2 kata-genmove_analyze b 1 movesOwnership true",
     ]);
     let reports: Vec<&str> = told.lines().filter(|line| line.starts_with("info")).collect();
@@ -159,8 +160,25 @@ fn moves_that_were_not_tried_and_owners_are_told_when_asked() {
     assert!(n_moves(of_lz) == 362 && of_lz.contains(" visits 0 "), "{of_lz}");
     assert_eq!(n_moves(reports[0]), 26, "25 points and the pass");
     assert!(reports[0].contains("order 25 "), "{}", reports[0]);
-    assert!(told.contains("?1 Not available: 'ownershipStdev'\n"), "{told}");
+    assert!(told.contains("\n\n=1\ninfo move ") && !told.contains("ownershipStdev"), "{told}");
     assert!(reports.last().unwrap().contains(" movesOwnership "), "{}", reports.len());
+}
+
+#[test]
+fn a_first_thought_is_reported_too() {
+    let told = live(vec!["boardsize 5", "kata-set-param maxVisits 1", "1 kata-genmove_analyze b 1"]);
+    let answer = told.split("\n\n").nth(2).unwrap();
+    let lines: Vec<&str> = answer.lines().collect();
+    let played = lines[2].strip_prefix("play ").unwrap();
+    assert!(lines.len() == 3 && lines[1].starts_with(&format!("info move {played} visits 0 ")), "{told}");
+}
+
+#[test]
+fn goguis_boxes_are_ticked_in_numbers() {
+    let told =
+        live(vec!["1 gogui-param ponderingEnabled 1", "2 gogui-param", "3 gogui-param ponderingEnabled 0", "4 gogui-param"]);
+    assert!(told.contains("=1 \n") && told.contains("[bool] ponderingEnabled 1"), "{told}");
+    assert!(told.contains("=3 \n") && told.ends_with("[bool] ponderingEnabled 0\n\n"), "{told}");
 }
 
 /// A controller that interrupts as soon as it is looked at.

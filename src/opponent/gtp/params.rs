@@ -112,8 +112,14 @@ pub(super) fn set(session: &mut Session, args: &[&str]) -> Reply {
 
 /// GoGui's dialog: without arguments the settings, with two a change.
 pub(super) fn gogui(session: &mut Session, args: &[&str]) -> Reply {
-    if let [_, _] = args {
-        return set(session, args);
+    if let &[name, told] = args {
+        // Its boxes are ticked in numbers.
+        let told = match (name, told) {
+            ("ponderingEnabled", "1") => "true",
+            ("ponderingEnabled", "0") => "false",
+            _ => told,
+        };
+        return set(session, &[name, told]);
     }
     let lines = [("maxVisits", "string"), ("maxTime", "string"), ("ponderingEnabled", "bool")].map(|(name, kind)| {
         let told = value(session, name).unwrap_or_default();
