@@ -266,8 +266,9 @@ pub fn table(report: &Report) -> String {
     if tally.disputed > 0 {
         line("disputed", format!("{} counts, decided by the board's own judge", tally.disputed));
     }
-    let per_move = tally.seconds.map(|seconds| 2.0 * seconds / (tally.moves as f64).max(1.0));
     let [slow_a, slow_b] = tally.slowest;
+    // Each has made about half of the moves; after a fault one of them may have made all.
+    let per_move = [0, 1].map(|i| (2.0 * tally.seconds[i] / (tally.moves as f64).max(1.0)).min(tally.slowest[i]));
     line("time", format!("A {:.3} s a move, at most {slow_a:.1}; B {:.3}, at most {slow_b:.1}", per_move[0], per_move[1]));
     text.trim_end().to_string()
 }
