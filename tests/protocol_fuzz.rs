@@ -12,7 +12,7 @@ use edgezero::base::signal::Stop;
 use edgezero::infer::scripted::Scripted;
 use edgezero::infer::{Batcher, Evaluation, Evaluator, Request};
 use edgezero::net::{NetConfig, tensors};
-use edgezero::opponent::analysis::{self, AnalysisConfig};
+use edgezero::opponent::analysis::{self, AnalysisConfig, AtEnd};
 use edgezero::opponent::gtp::{Input, Line, Lines, serve};
 use edgezero::opponent::{Effort, OpponentConfig, Session, Side};
 use edgezero::search::SearchConfig;
@@ -486,7 +486,7 @@ fn analysis_queries() {
         n += CHUNK.min(n_lines() - n);
         let batcher = Batcher::new(net(), Duration::from_micros(50));
         let clients = (0..3).map(|_| Box::new(batcher.client()) as Box<dyn Evaluator>).collect();
-        let config = AnalysisConfig { search: SEARCH, side: Side::ToMove, stop: Stop::default() };
+        let config = AnalysisConfig { search: SEARCH, side: Side::ToMove, stop: Stop::default(), at_end: AtEnd::Finish };
         let mut out = Vec::new();
         let begun = Instant::now();
         analysis::serve(clients, config, &mut All(Lines::new(lines.as_bytes())), &mut out).unwrap();

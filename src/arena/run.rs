@@ -159,6 +159,7 @@ impl Match {
                 let evaluator = Box::new(net.client());
                 let mut session = Session::with_search(evaluator, self.opponent.clone(), self.search.clone(), entrant.effort)?;
                 session.resigning = self.config.nets.resigning;
+                session.stop_with(stop.clone());
                 Ok(Seat::Net(Box::new(NetSeat { session, stop: stop.clone() })))
             }
             Kind::Program { command } => Ok(Seat::Program(ProgramSeat {

@@ -5,17 +5,11 @@ use crate::base::error::Fault as Blame;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::go::{Color, Move, Size};
-use crate::opponent::{Answer, Effort, Failure, Player, Program, Session, Then};
-use crate::search::{Params, Report};
+use crate::opponent::{Answer, Effort, Failure, Player, Program, Session};
+use crate::search::Params;
 use crate::sgf::{GameResult, Margin, Winner};
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
 use std::time::Duration;
-
-/// How long Ctrl-C may go unnoticed while a net thinks.
-const STOP_POLL: Duration = Duration::from_millis(100);
-/// Moves that may take longer than this are watched for Ctrl-C.
-const UNWATCHED_MAX: f64 = 1.0;
 
 /// How a program failed in a game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -160,16 +154,9 @@ impl NetSeat {
     }
 
     fn genmove(&mut self, color: Color) -> Result<Answer> {
-        if self.session.effort.seconds.is_none_or(|s| s <= UNWATCHED_MAX) {
-            return self.session.genmove(color);
-        }
-        let stop = &self.stop;
-        let mut watch = |_: &dyn Fn() -> Option<Report>| match stop.requested() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
-        let answer = self.session.genmove_watched(color, Then::Play, STOP_POLL, &mut watch)?;
-        answer.ok_or_else(|| Error::stopped("game", "stopped"))
+        let answer = self.session.genmove(color)?;
+        // What a stop has broken off is not the net's move.
+        if self.stop.requested() { Err(Error::stopped("game", "stopped")) } else { Ok(answer) }
     }
 }
 

@@ -4,9 +4,10 @@ use super::Context;
 use super::evaluator;
 use super::out::Stdout;
 use crate::base::{Error, Result};
+use crate::device::Needs;
 use crate::infer::{Batcher, Evaluator};
 use crate::opponent::Side;
-use crate::opponent::analysis::{AnalysisConfig, serve};
+use crate::opponent::analysis::{AnalysisConfig, AtEnd, QUEUE_BYTES_MAX, serve};
 use crate::opponent::gtp::Ahead;
 use argh::FromArgs;
 use std::io;
@@ -41,6 +42,12 @@ pub(super) struct AnalysisArgs {
     #[argh(option)]
     #[allow(dead_code, reason = "for programs that pass it")]
     override_config: Vec<String>,
+    /// a net that plays as people do: accepted, and not used
+    #[argh(option)]
+    human_model: Option<PathBuf>,
+    /// drop open queries at the end of the input instead of answering them first
+    #[argh(switch)]
+    quit_without_waiting: bool,
 }
 
 pub(super) fn run(args: AnalysisArgs, ctx: &Context) -> Result<()> {
@@ -49,13 +56,17 @@ pub(super) fn run(args: AnalysisArgs, ctx: &Context) -> Result<()> {
         return Err(Error::call("--analysis-threads", format!("{n_workers}, expected 1 to {WORKERS_MAX}")));
     }
     let effort = evaluator::effort(args.visits, None, None, None)?;
-    let mut search = evaluator::search_config(&[evaluator::file_of(&args.net)?], n_workers, ctx)?;
-    search.visits = effort.visits.unwrap_or(search.visits);
+    if let Some(model) = &args.human_model {
+        log::warn!("--human-model {}: not used", model.display());
+    }
+    let program = Needs::program().with("queries", QUEUE_BYTES_MAX as u64);
     // Each worker has a tree and answers of its own.
-    search.tree_mb = (search.tree_mb / n_workers).max(1);
-    search.cache_mb /= n_workers;
+    let mut search =
+        evaluator::search_config_beside(program, &[evaluator::file_of(&args.net)?], n_workers, ctx)?.shared_by(n_workers)?;
+    search.visits = effort.visits.unwrap_or(search.visits);
     let net = evaluator::open(&args.net, ctx)?;
-    let config = AnalysisConfig { search, side: Side::ToMove, stop: ctx.stop.clone() };
+    let at_end = if args.quit_without_waiting { AtEnd::Quit } else { AtEnd::Finish };
+    let config = AnalysisConfig { search, side: Side::ToMove, stop: ctx.stop.clone(), at_end };
     let batcher = Batcher::new(net, BATCH_WAIT);
     let clients = (0..n_workers).map(|_| Box::new(batcher.client()) as Box<dyn Evaluator>).collect();
     let _watch = ctx.watch(ctx.budget(n_workers), None)?;

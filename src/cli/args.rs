@@ -45,7 +45,9 @@ pub(super) fn normalize(args: impl IntoIterator<Item = OsString>) -> Result<Vec<
                 "-h" => "--help".to_string(),
                 // As KaTrain and others call KataGo.
                 "-model" => "--net".to_string(),
-                "-config" | "-override-config" | "-analysis-threads" => format!("-{key}"),
+                "-config" | "-override-config" | "-analysis-threads" | "-human-model" | "-quit-without-waiting" => {
+                    format!("-{key}")
+                }
                 // `-V` is `--version`, which needs no command.
                 "-V" => "--version".to_string(),
                 // argh would take it for an option; a command that reads files reads standard input all the same.
@@ -79,6 +81,7 @@ mod tests {
             ("gtp --net x --threads 2 --profile=nano", "--threads 2 --profile nano gtp --net x"),
             ("train -vv -h", "-v -v train --help"),
             ("analysis -model a.bin.gz -config b.cfg", "analysis --net a.bin.gz --config b.cfg"),
+            ("analysis -human-model h -quit-without-waiting", "analysis --human-model h --quit-without-waiting"),
             ("-V", "--version"),
             ("inspect --version", "--version inspect"),
             ("inspect -- --threads=2 -h", "inspect -- --threads=2 -h"),

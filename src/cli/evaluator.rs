@@ -74,11 +74,16 @@ pub(super) fn session(net: &Path, config: OpponentConfig, effort: Effort, ctx: &
 
 /// The profile's search, made to fit the memory of a run beside these nets, each for `n_users` at once; says the sum.
 pub(super) fn search_config(nets: &[PathBuf], n_users: usize, ctx: &Context) -> Result<SearchConfig> {
+    search_config_beside(Needs::program(), nets, n_users, ctx)
+}
+
+/// The same beside what else the program takes.
+pub(super) fn search_config_beside(program: Needs, nets: &[PathBuf], n_users: usize, ctx: &Context) -> Result<SearchConfig> {
     let sizes = nets.iter().map(|file| file.metadata().map(|meta| meta.len()).map_err(|e| Error::io(file, &e)));
     let files: u64 = sizes.sum::<Result<u64>>()?;
     let rows = (nets.len() * batch_max(n_users, ctx)) as u64;
     let budget = ctx.budget(n_users);
-    let others = Needs::program().with("nets", NET_FACTOR * files).with("batches", rows * ROW_BYTES);
+    let others = program.with("nets", NET_FACTOR * files).with("batches", rows * ROW_BYTES);
     let (search, needs) = ctx.profile.search.fitted(&others, &budget)?;
     budget.say(&needs);
     Ok(search)

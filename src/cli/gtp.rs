@@ -51,6 +51,7 @@ pub(super) fn run(args: GtpArgs, ctx: &Context) -> Result<()> {
     let config = config(args.rules, args.komi, ctx)?;
     let effort = evaluator::effort(args.visits, args.playouts, args.time, args.level.as_deref())?;
     let mut session = evaluator::session(&args.net, config, effort, ctx)?;
+    session.stop_with(ctx.stop.clone());
     if args.ponder {
         session.ponder = Ponder::Yes;
     }

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 const NET_BYTES_MAX: u64 = 4 << 30;
 /// Time between two lines in a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Seconds that a program may take for a move when nothing else is said, and at the least beyond its time.
+const TIMEOUT_S: f64 = 60.0;
+const TIMEOUT_BEYOND_S: f64 = 10.0;
 /// Letters of the identity in the name of a match's folder.
 const IDENTITY_LETTERS: usize = 8;
 
@@ -105,9 +108,9 @@ pub(super) struct MatchArgs {
     /// chance to accept H0 where H1 holds; the default is 0.05
     #[argh(option, default = "0.05")]
     beta: f64,
-    /// seconds a program may take for a move before it loses; the default is 60
-    #[argh(option, default = "60.0")]
-    timeout: f64,
+    /// seconds a program may take for a move before it loses; the default is 60, or 10 more than --time
+    #[argh(option)]
+    timeout: Option<f64>,
     /// seconds a program may take until it is ready; the default is 120
     #[argh(option, default = "120.0")]
     start_timeout: f64,
@@ -225,7 +228,7 @@ fn prepare(args: &MatchArgs, ctx: &Context) -> Result<Match> {
         opening,
         seed: args.seed,
         on_fault: args.on_fault,
-        answer_s_max: args.timeout,
+        answer_s_max: timeout(args.timeout, &sources, &efforts)?,
         ready_s_max: args.start_timeout,
         sprt: sprt(args)?,
     };
@@ -243,10 +246,24 @@ fn prepare(args: &MatchArgs, ctx: &Context) -> Result<Match> {
             _ => {}
         }
     }
-    let search = evaluator::search_config(&nets, workers, ctx)?.shared_by(n_sessions.max(1));
+    let search = evaluator::search_config(&nets, workers, ctx)?.shared_by(n_sessions.max(1))?;
     let dir = args.out.clone().unwrap_or_else(|| default_dir(&sources, &config));
     let entrants = entrants(sources, efforts, workers, ctx)?;
     Ok(Match { config, entrants, dir, games: args.games, workers, search, opponent })
+}
+
+/// Seconds that a program may take for a move: more than what it is told that it has.
+fn timeout(asked: Option<f64>, sources: &[Source; 2], efforts: &[Effort; 2]) -> Result<f64> {
+    let programs = sources.iter().zip(efforts).filter(|(source, _)| matches!(source, Source::Program(_)));
+    let told = programs.filter_map(|(_, effort)| effort.seconds).fold(0.0, f64::max).ceil();
+    match asked {
+        None => Ok(TIMEOUT_S.max(told + TIMEOUT_BEYOND_S)),
+        Some(timeout) if timeout > told => Ok(timeout),
+        Some(timeout) => {
+            let what = format!("{timeout} s, but a program is told that it has {told} s for a move");
+            Err(Error::call("--timeout", what).hint(format!("--timeout {}", told + TIMEOUT_BEYOND_S)))
+        }
+    }
 }
 
 /// What a player was named by.
@@ -393,5 +410,21 @@ impl Talk {
         values.extend(tally.sprt.map(|state| ("llr", format!("{:.3}", state.llr))));
         values.push(("games_per_min", format!("{per_minute:.1}")));
         self.progress.show_values(tally.games, self.n_games, left, &short, &values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_may_take_the_time_that_it_has() {
+        let of = |asked, time| {
+            let sources = [Source::Program("a".into()), Source::Net("b".into())];
+            let efforts = [Some(time), Some(500.0)].map(|seconds| Effort { seconds, ..Effort::default() });
+            timeout(asked, &sources, &efforts)
+        };
+        assert_eq!([of(None, 5.0), of(None, 99.5), of(Some(7.0), 5.0)].map(Result::unwrap), [60.0, 110.0, 7.0]);
+        assert_eq!(of(Some(60.0), 100.0).unwrap_err().exit_code(), 2);
     }
 }

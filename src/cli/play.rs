@@ -60,11 +60,12 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     let size = Size::square(len).ok_or_else(|| Error::call("--board-size", format!("{len}, expected 2 to 19")))?;
     let config = config(args.rules, args.komi, ctx)?;
     // Before the game, so that a place that cannot be written costs no game.
-    let mut sgf = args.sgf.as_deref().map(WholeFile::create).transpose()?;
+    let sgf = args.sgf.as_deref().map(WholeFile::create).transpose()?;
     let rules = config.rules.clone();
     let mut game = Game::new(size, Rules::parse(&config.rules)?, config.komi);
     let effort = evaluator::effort(args.visits, args.playouts, args.time, args.level.as_deref())?;
     let mut session = evaluator::session(&args.net, config, effort, ctx)?;
+    session.stop_with(ctx.stop.clone());
     let mut program = args.against.as_deref().map(|command| Program::start(command, &ctx.stop)).transpose()?;
 
     let names = match (&program, args.color) {
@@ -79,8 +80,16 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     };
     let watch = ctx.watch(ctx.budget(1), None)?;
     let bar = ProgressBar::new_spinner();
-    let outcome = play_game(&mut seats, &mut game, &ctx.stop, |game| bar.set_message(format!("move {}", game.moves().len())))?;
+    let outcome = play_game(&mut seats, &mut game, &ctx.stop, |game| bar.set_message(format!("move {}", game.moves().len())));
     bar.finish_and_clear();
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(e) => {
+            // What was played is worth keeping, without a result.
+            let header = Header { players: [&names[0], &names[1]], rules: &rules, result: "" };
+            return write_sgf(sgf, &to_sgf(&game, &header)).and(Err(e));
+        }
+    };
 
     let white = if outcome == Outcome::Passed { session.score()?.0 } else { 0.0 };
     let result = result_text(&outcome, white);
@@ -91,9 +100,12 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     if let Some(joules) = seen.energy_j {
         outln!("{}", energy_line(&seen, joules, game.moves().len() as f64, "a move"))?;
     }
-    if let Some(file) = &mut sgf {
-        let header = Header { players: [black, white], rules: &rules, result: &result };
-        file.write(to_sgf(&game, &header).as_bytes())?;
-    }
-    sgf.map_or(Ok(()), WholeFile::commit)
+    let header = Header { players: [black, white], rules: &rules, result: &result };
+    write_sgf(sgf, &to_sgf(&game, &header))
+}
+
+fn write_sgf(file: Option<WholeFile>, text: &str) -> Result<()> {
+    let Some(mut file) = file else { return Ok(()) };
+    file.write(text.as_bytes())?;
+    file.commit()
 }

@@ -10,9 +10,13 @@ use super::pointset::PointSet;
 use super::rules::Suicide;
 use super::score::pass_alive;
 use crate::base::rng::rng;
+use std::time::Instant;
 
 /// Random continuations of one judgement: the standard error of an ownership is below 0.09.
 const PLAYOUTS: usize = 128;
+/// Continuations, and positions of a search, between two looks at the time: far less than a millisecond each.
+const PLAYOUTS_A_LOOK: usize = 4;
+const NODES_A_LOOK: usize = 64;
 /// Mean ownership (1 = always the owner's) from which a chain counts as alive without reading.
 const ALIVE_MEAN: f32 = 0.6;
 /// Mean ownership below which a chain that could not be read out counts as dead. An invader in settled territory of 36
@@ -27,6 +31,11 @@ const DEPTH_MAX: usize = 24;
 
 /// The dead stones of both colours in a position where both players have passed. The same seed gives the same answer.
 pub fn dead_stones(board: &Board, seed: u64) -> PointSet {
+    dead_stones_by(board, seed, None).expect("without a deadline there is an answer")
+}
+
+/// [`dead_stones`]; none if the deadline comes first.
+pub fn dead_stones_by(board: &Board, seed: u64, deadline: Option<Instant>) -> Option<PointSet> {
     let mut safe = PointSet::default();
     for color in [Color::Black, Color::White] {
         for p in pass_alive(board, color, Suicide::Forbidden).iter() {
@@ -34,7 +43,13 @@ pub fn dead_stones(board: &Board, seed: u64) -> PointSet {
         }
     }
     let mut fates = Fates::default();
-    fates.play(board, PLAYOUTS, &mut rng(seed, 0));
+    let mut draw = rng(seed, 0);
+    for n in (PLAYOUTS_A_LOOK..=PLAYOUTS).step_by(PLAYOUTS_A_LOOK) {
+        if is_past(deadline) {
+            return None;
+        }
+        fates.play(board, n, &mut draw);
+    }
     let mut dead = PointSet::default();
     let mut seen = PointSet::default();
     for p in board.size().points() {
@@ -44,27 +59,34 @@ pub fn dead_stones(board: &Board, seed: u64) -> PointSet {
             continue;
         }
         let mean = fates.mean(board, p);
-        if is_dead(board, p, mean) {
+        if is_dead(board, p, mean, deadline)? {
             for s in board.chain(p) {
                 dead.insert(s);
             }
         }
     }
-    dead
+    Some(dead)
 }
 
-fn is_dead(board: &Board, p: Point, mean_ownership: f32) -> bool {
+fn is_past(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+/// None if the deadline came first.
+fn is_dead(board: &Board, p: Point, mean_ownership: f32, deadline: Option<Instant>) -> Option<bool> {
     if mean_ownership >= ALIVE_MEAN {
-        return false;
+        return Some(false);
     }
-    Reader::default().captured(board, p).unwrap_or(mean_ownership <= DEAD_MEAN)
+    let mut reader = Reader { nodes: 0, deadline };
+    let captured = reader.captured(board, p);
+    (!is_past(deadline)).then(|| captured.unwrap_or(mean_ownership <= DEAD_MEAN))
 }
 
 /// Reads whether a chain can be captured by an opponent who moves first. The defender may always pass, and may not
 /// retake a ko: what a resumption after the end allows (Japanese rules 1989, article 7).
-#[derive(Default)]
 struct Reader {
     nodes: usize,
+    deadline: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,6 +107,10 @@ impl Reader {
     fn search(&mut self, board: &Board, d: Point, turn: Turn, depth: usize, area: PointSet) -> Option<bool> {
         self.nodes += 1;
         let defender = board.get(d).expect("a captured chain ends its line");
+        if self.nodes.is_multiple_of(NODES_A_LOOK) && is_past(self.deadline) {
+            // What it would say now is not asked for any more.
+            self.nodes = NODES_MAX;
+        }
         if self.nodes > NODES_MAX || depth == 0 {
             return None;
         }
@@ -158,6 +184,14 @@ fn local_moves(board: &Board, d: Point, area: &PointSet) -> PointSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_ends_it() {
+        let board = Board::from_text(". . X O .\n. O X O .\n. . X O X\n. . X O .\n. . X O .").unwrap();
+        let later = Instant::now() + std::time::Duration::from_secs(1000);
+        assert_eq!(dead_stones_by(&board, 1, Some(later)), Some(dead_stones(&board, 1)));
+        assert_eq!(dead_stones_by(&board, 1, Some(Instant::now())), None);
+    }
 
     fn dead(text: &str) -> String {
         let board = Board::from_text(text).unwrap();

@@ -5,6 +5,7 @@ use super::mind::OPENING_POINTS_PER_STONE;
 use crate::go::rules::Scoring;
 use crate::go::{Board, Color, Game, Move, Point, PointSet, playout, score};
 use crate::search::{takes_board_literally, useless_points};
+use std::time::Instant;
 
 /// A game longer than this many moves a point is not getting anywhere; the longest real ones have 1.5.
 const MOVES_PER_POINT_MAX: usize = 3;
@@ -13,8 +14,8 @@ const SETTLED_FROM: f32 = 0.5;
 /// Passes in a row that show that the other side is done.
 const PASSES_OF_ONE_WHO_IS_DONE: usize = 2;
 
-/// The move for the player to move.
-pub(super) fn choose(game: &Game, view: &View) -> Move {
+/// The move for the player to move, found by `deadline`.
+pub(super) fn choose(game: &Game, view: &View, deadline: Option<Instant>) -> Move {
     let n_points = game.size().n_points();
     let n_stones = game.board().count(Color::Black) + game.board().count(Color::White);
     let Some(best) = best_move(game, view) else { return Move::Pass };
@@ -29,7 +30,7 @@ pub(super) fn choose(game: &Game, view: &View) -> Move {
         0 => wants_pass,
         // The pass would end the game.
         _ => {
-            let margin = margin_if_ended(game, view);
+            let margin = margin_if_ended(game, view, deadline);
             let is_settled = margin > unsettled(game, view) as f32;
             let is_done = passes_of_opponent(game) >= PASSES_OF_ONE_WHO_IS_DONE;
             let is_lost_anyway = view.win < 0.5;
@@ -68,7 +69,7 @@ fn last_ko(game: &Game, view: &View) -> Option<Move> {
 pub(super) fn dead_at_end(game: &Game, view: &View) -> PointSet {
     match takes_board_literally(game) {
         true => PointSet::default(),
-        false => dead_stones(game, view),
+        false => dead_stones(game, view, None),
     }
 }
 
@@ -97,13 +98,13 @@ pub(super) fn is_own_eye(board: &Board, p: Point, color: Color) -> bool {
 }
 
 /// Points the player to move is ahead by if the game ends as it stands.
-fn margin_if_ended(game: &Game, view: &View) -> f32 {
+fn margin_if_ended(game: &Game, view: &View, deadline: Option<Instant>) -> f32 {
     let white = match takes_board_literally(game) {
         true => {
             let [black, white] = score::plain_area(game.board()).count();
             white as f32 - black as f32 + game.white_bonus()
         }
-        false => game.score_white(&dead_stones(game, view)),
+        false => game.score_white(&dead_stones(game, view, deadline)),
     };
     match game.to_move() {
         Color::White => white,
@@ -170,7 +171,7 @@ mod tests {
         for (rules, n_passes, expected) in [(Rules::CHINESE, 1, "B4"), (Rules::CHINESE, 0, "pass"), (Rules::JAPANESE, 1, "pass")]
         {
             let game = game(board, rules, n_passes);
-            let move_ = choose(&game, &view(5, "A5", 0.9, 0.1, owner));
+            let move_ = choose(&game, &view(5, "A5", 0.9, 0.1, owner), None);
             assert_eq!(move_.gtp(game.size()), expected, "after {n_passes} passes, {}", game.rules().to_json());
         }
     }
@@ -193,7 +194,7 @@ mod tests {
         ];
         for (case, board, n_passes, view, expected) in cases {
             let game = game(board, Rules::CHINESE, n_passes);
-            assert_eq!(choose(&game, &view).gtp(game.size()), expected, "{case}");
+            assert_eq!(choose(&game, &view, None).gtp(game.size()), expected, "{case}");
         }
     }
 }

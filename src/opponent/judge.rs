@@ -8,6 +8,7 @@ use crate::go::rules::{Ko, Scoring};
 use crate::go::{Color, Game, Move, Point, PointSet, life, score};
 use crate::infer::{Evaluation, Evaluator, NoResult, Output, Request};
 use crate::search::Search;
+use std::time::Instant;
 
 /// Mean ownership of a chain, for or against it, from which on the net is believed: three times in four it is right.
 /// In finished games a good net says 0.9 and more; chains in seki stay below.
@@ -150,13 +151,13 @@ fn no_result(game: &Game) -> NoResult {
 
 /// The dead stones. Chains that cannot be captured (Benson 1976) are alive, and stones that cannot live in such chains'
 /// territory are dead, whatever the net says. Of the others the net tells, and where it is not sure, as young nets often
-/// are, random play and reading decide.
-pub(super) fn dead_stones(game: &Game, view: &View) -> PointSet {
+/// are, random play and reading decide, unless `deadline` comes first.
+pub(super) fn dead_stones(game: &Game, view: &View, deadline: Option<Instant>) -> PointSet {
     let board = game.board();
     let suicide = game.rules().suicide;
     let alive = [Color::Black, Color::White].map(|color| score::pass_alive(board, color, suicide));
     let safe = [Color::Black, Color::White].map(|color| score::safe_territory(board, color, suicide));
-    let read_out = std::cell::LazyCell::new(|| life::dead_stones(board, LIFE_SEED));
+    let read_out = std::cell::LazyCell::new(|| life::dead_stones_by(board, LIFE_SEED, deadline));
     let mut dead = PointSet::default();
     for p in board.size().points() {
         let Some(color) = board.get(p) else { continue };
@@ -168,7 +169,7 @@ pub(super) fn dead_stones(game: &Game, view: &View) -> PointSet {
         let is_dead = match lost {
             _ if safe[color.opponent().index()].contains(p) => true,
             lost if lost.abs() >= SURE_FROM => lost > 0.0,
-            _ => read_out.contains(p),
+            lost => read_out.map_or(lost > 0.0, |dead| dead.contains(p)),
         };
         if is_dead {
             for q in board.chain(p) {
@@ -195,9 +196,13 @@ mod tests {
         let game = Game::from_board(board.clone(), Color::White, Rules::CHINESE, 0.0);
         // White to move; the net gives everything to Black: but the group with two eyes lives.
         let net_says = |own: f32| View::new(vec![0.0; 37], vec![own; 36], 0.5);
-        assert_eq!(names(dead_stones(&game, &net_says(-0.9)), board.size()), "A6 F6");
+        let dead = |own: f32, deadline| names(dead_stones(&game, &net_says(own), deadline), board.size());
+        assert_eq!(dead(-0.9, None), "A6 F6");
         // The net is not sure, but F6 can be captured.
-        assert_eq!(names(dead_stones(&game, &net_says(-0.4)), board.size()), "A6 F6");
-        assert_eq!(names(dead_stones(&game, &net_says(0.9)), board.size()), "A6");
+        assert_eq!([dead(-0.4, None), dead(0.4, None)], ["A6 F6", "A6 F6"]);
+        assert_eq!(dead(0.9, None), "A6");
+        // Without the time to read the net is believed.
+        let now = Some(Instant::now());
+        assert_eq!([dead(-0.4, now), dead(0.4, now)], ["A6 F6", "A6"]);
     }
 }

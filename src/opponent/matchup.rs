@@ -4,7 +4,7 @@ use super::session::{Answer, Session};
 use super::show::score_text;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
-use crate::go::{Color, Game, Move, Size};
+use crate::go::{Color, Game, Move, Point, Size};
 use crate::sgf::{self, GameRecord, Step};
 
 /// Most moves of a watched game, as a multiple of the board's points: both sides have long had their say.
@@ -60,7 +60,7 @@ pub fn play_game(seats: &mut Seats<'_>, game: &mut Game, stop: &Stop, mut on_mov
             return Ok(Outcome::TooLong);
         }
         if stop.requested() {
-            return Err(Error::stopped("game", format!("stopped after {} moves", game.moves().len())));
+            return Err(stopped(game));
         }
         let color = game.to_move();
         let player = seats.of(color);
@@ -68,6 +68,10 @@ pub fn play_game(seats: &mut Seats<'_>, game: &mut Game, stop: &Stop, mut on_mov
             Answer::Move(mv) => mv,
             Answer::Resign => return Ok(Outcome::Resigned(color)),
         };
+        if stop.requested() {
+            // What came may have been found in haste.
+            return Err(stopped(game));
+        }
         game.play(color, mv)
             .map_err(|why| Error::new(player.name(), format!("move {}, {}: {why}", game.moves().len() + 1, mv.gtp(size))))?;
         if let Some(other) = seats.other(color) {
@@ -76,6 +80,10 @@ pub fn play_game(seats: &mut Seats<'_>, game: &mut Game, stop: &Stop, mut on_mov
         on_move(game);
     }
     Ok(Outcome::Passed)
+}
+
+fn stopped(game: &Game) -> Error {
+    Error::stopped("game", format!("stopped after {} moves", game.moves().len()))
 }
 
 impl Seats<'_> {
@@ -142,7 +150,7 @@ pub struct Header<'a> {
     pub result: &'a str,
 }
 
-/// The game as SGF. A game that began with a set-up is not for this.
+/// The game as SGF, from its set-up on if it has one.
 pub fn to_sgf(game: &Game, header: &Header<'_>) -> String {
     let mut record = GameRecord::new(game.size());
     let told = |text: &str| (!text.is_empty()).then(|| text.to_string());
@@ -150,7 +158,15 @@ pub fn to_sgf(game: &Game, header: &Header<'_>) -> String {
     record.rules = Some(header.rules.to_string());
     record.komi = Some(game.komi());
     record.result_raw = told(header.result);
-    record.steps = game.moves().iter().map(|&(color, mv)| Step::Move { color, mv, line: 0, column: 0 }).collect();
+    let (start, to_move) = game.start();
+    let stones: Vec<(Point, Color)> = game.size().points().filter_map(|p| Some((p, start.get(p)?))).collect();
+    if !stones.is_empty() {
+        let is_handicap = to_move == Color::White && stones.len() > 1 && stones.iter().all(|&(_, color)| color == Color::Black);
+        record.handicap = u32::try_from(stones.len()).ok().filter(|_| is_handicap);
+        record.steps.extend(stones.iter().map(|&(point, color)| Step::Setup { point, stone: Some(color) }));
+        record.steps.push(Step::ToMove(to_move));
+    }
+    record.steps.extend(game.moves().iter().map(|&(color, mv)| Step::Move { color, mv, line: 0, column: 0 }));
     sgf::write(&record)
 }
 
@@ -199,6 +215,28 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_while_a_move_is_thought_about_ends_the_game() {
+        let stop = Stop::default();
+        let (mut n_asked, asked) = (0, stop.clone());
+        let net = Scripted::new(8, move |request| {
+            n_asked += 1;
+            if n_asked == 30 {
+                asked.request();
+            }
+            assert!(n_asked < 1000, "goes on after the stop");
+            Evaluation::even(request.len)
+        });
+        let config =
+            OpponentConfig { rules: "chinese".into(), komi: 7.5, resign_below: 0.0, resign_streak: 3, resign_after: 1.0 };
+        let search = crate::search::SearchConfig { tree_mb: 16, cache_mb: 0, visits: 1_000_000, batch_size: 4 };
+        let mut session = Session::with_search(Box::new(net), config, search, Default::default()).unwrap();
+        session.stop_with(stop.clone());
+        let mut game = Game::new(Size::square(9).unwrap(), Rules::CHINESE, 7.5);
+        let told = play_game(&mut Seats::Both(&mut session), &mut game, &stop, |_| {}).unwrap_err();
+        assert_eq!((told.exit_code(), game.moves().len()), (130, 0));
+    }
+
+    #[test]
     fn games_are_written_as_sgf() {
         let size = Size::square(9).unwrap();
         let mut game = Game::new(size, Rules::CHINESE, 7.0);
@@ -208,5 +246,18 @@ mod tests {
         let header = Header { players: ["a]b", "c"], rules: "chinese", result: "W+0.5" };
         let expected = "(;FF[4]GM[1]CA[UTF-8]AP[edgezero]SZ[9]PB[a\\]b]PW[c]RU[chinese]KM[7]RE[W+0.5];B[ee];W[cg];B[])\n";
         assert_eq!(to_sgf(&game, &header), expected);
+        // What was on the board before the first move.
+        let set_up = |stones: &[(usize, usize, Color)], to_move: Color| {
+            let mut game = Game::new(size, Rules::CHINESE, 0.5);
+            game.set_stones(stones.iter().map(|&(x, y, color)| (Point::new(x, y), Some(color))));
+            game.set_to_move(to_move);
+            game.play(to_move, Move::parse_gtp("E5", size).unwrap()).unwrap();
+            to_sgf(&game, &Header { players: ["", ""], rules: "chinese", result: "" })
+        };
+        let handicap = set_up(&[(2, 2, Color::Black), (6, 6, Color::Black)], Color::White);
+        assert!(handicap.contains("HA[2]") && handicap.contains("AB[cc][gg]") && handicap.contains("PL[W]"), "{handicap}");
+        let position = set_up(&[(0, 0, Color::Black), (8, 8, Color::White)], Color::Black);
+        assert!(position.contains("AB[aa]") && position.contains("AW[ii]") && !position.contains("HA["), "{position}");
+        assert!(position.ends_with(";B[ee])\n"), "{position}");
     }
 }

@@ -4,6 +4,7 @@ use super::choice::is_own_eye;
 use super::judge::{Judge, View};
 use super::level::Level;
 use crate::base::Result;
+use crate::base::signal::Stop;
 use crate::base::symmetry::Symmetry;
 use crate::go::{Game, Move, Size};
 use crate::infer::{Batcher, Cache, Evaluator, Output};
@@ -15,11 +16,11 @@ use std::time::{Duration, Instant};
 
 /// With fewer than one stone on this many points nothing is settled and a pass makes no sense.
 pub(super) const OPENING_POINTS_PER_STONE: usize = 4;
-/// Seconds that a move may be late by before it was measured: a batch of a middling net on a small board.
+/// Seconds that a move may be late by before one was: what may come between the last batch and the answer on a busy machine.
 const MARGIN_START: f64 = 0.3;
 /// Seconds for the way of the answer to the controller and its clock.
 const DELIVERY: f64 = 0.1;
-/// How much longer than the latest the next batch may take.
+/// How much later than the latest the next move may be.
 const MARGIN_FACTOR: f64 = 1.5;
 
 /// How much is thought about a move. What is none is decided by the clock, else by the profile.
@@ -44,6 +45,8 @@ pub(super) struct Mind {
     search: Option<Search>,
     /// Seconds to be done before the time is up.
     margin: f64,
+    /// Ends every search.
+    stop: Stop,
 }
 
 impl Mind {
@@ -52,12 +55,20 @@ impl Mind {
         // Nobody is to wait: others ask now and then only.
         let net = Batcher::new(evaluator, Duration::ZERO);
         let judge = Judge::new(Box::new(net.client()));
-        Mind { net, judge, config, params: Params::default(), search: None, margin: MARGIN_START }
+        Mind { net, judge, config, params: Params::default(), search: None, margin: MARGIN_START, stop: Stop::default() }
     }
 
     /// The same with a search.
     pub(super) fn searching(self, config: SearchConfig) -> Mind {
         Mind { config: Some(config), ..self }
+    }
+
+    /// Lets this flag end every search.
+    pub(super) fn stop_with(&mut self, stop: Stop) {
+        if let Some(search) = &mut self.search {
+            search.stop_with(stop.clone());
+        }
+        self.stop = stop;
     }
 
     /// One line: the net and the backend.
@@ -98,6 +109,18 @@ impl Mind {
         self.search = None;
     }
 
+    /// Forgets the tree; the evaluations stay.
+    pub(super) fn forget_tree(&mut self) {
+        self.search.iter_mut().for_each(Search::clear);
+    }
+
+    /// Goes to `game`, and forgets what was found about it with other moves barred.
+    pub(super) fn forget_other_bars(&mut self, game: &Game, barred: &[Move]) -> Result<()> {
+        self.prepare(game, barred)?;
+        self.search.iter_mut().filter(|search| search.bars_have_changed()).for_each(Search::clear);
+        Ok(())
+    }
+
     /// Visits of a move by the profile.
     pub(super) fn visits_default(&self) -> u32 {
         self.config.as_ref().map_or(1, |config| config.visits)
@@ -133,12 +156,13 @@ impl Mind {
         Limits { visits, playouts: effort.playouts.unwrap_or(u32::MAX), deadline }
     }
 
-    /// Learns from a move that ended at `deadline` and now.
-    pub(super) fn note_time(&mut self, limits: &Limits) {
-        if let Some(deadline) = limits.deadline {
-            let late = Instant::now().saturating_duration_since(deadline).as_secs_f64();
-            self.margin = (MARGIN_FACTOR * late + DELIVERY).max(0.9 * self.margin);
-        }
+    /// Learns from a move that was to be chosen by `deadline` and is now.
+    pub(super) fn note_time(&mut self, deadline: Instant) {
+        let late = Instant::now().saturating_duration_since(deadline).as_secs_f64();
+        // A move that ended for another reason says nothing about how late one can be.
+        let was_timed = self.search.as_ref().is_some_and(Search::ran_out_of_time);
+        let kept = if was_timed { 0.9 * self.margin } else { self.margin };
+        self.margin = (MARGIN_FACTOR * late + DELIVERY).max(kept);
     }
 
     /// The view of the player to move after thinking: the weight of a move is its share of the visits, and 1 for the best.
@@ -188,6 +212,7 @@ impl Mind {
             // What is there is given back first.
             self.search = None;
             let mut search = Search::new(game, config.tree_mb << 20, config.batch_size, self.params.clone())?;
+            search.stop_with(self.stop.clone());
             if config.cache_mb > 0 {
                 search.share_cache(Arc::new(Cache::new(config.cache_mb << 20, game.size().len_max())?));
             }
@@ -198,6 +223,14 @@ impl Mind {
         search.bar(barred.iter().copied());
         Ok(())
     }
+}
+
+/// Whether all legal moves but one are pointless.
+pub(super) fn is_forced(game: &Game) -> bool {
+    let barred = pointless(game);
+    let (size, color) = (game.size(), game.to_move());
+    let moves = size.points().map(Move::Play).chain([Move::Pass]).filter(|mv| !barred.contains(mv));
+    moves.filter(|&mv| game.is_legal(color, mv).is_ok()).take(2).count() == 1
 }
 
 /// Moves that a player need not think about: points where nothing can change, own eyes, and the pass in the opening.
@@ -212,4 +245,29 @@ pub(super) fn pointless(game: &Game) -> Vec<Move> {
         moves.push(Move::Pass);
     }
     moves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::go::Rules;
+    use crate::infer::Evaluation;
+    use crate::infer::scripted::Scripted;
+
+    #[test]
+    fn the_margin_learns_from_moves_that_time_ended() {
+        let net = Scripted::new(8, |request| Evaluation::even(request.len));
+        let config = SearchConfig { tree_mb: 4, cache_mb: 0, visits: 20, batch_size: 2 };
+        let mut mind = Mind::new(Box::new(net), Some(config));
+        let game = Game::new(Size::square(5).expect("a size"), Rules::CHINESE, 7.5);
+        let far = Instant::now() + Duration::from_secs(1000);
+        mind.think(&game, &Limits { deadline: Some(far), ..Limits::visits(20) }).unwrap();
+        mind.note_time(far);
+        assert_eq!(mind.margin, MARGIN_START, "the visits ended it");
+        mind.think(&game, &Limits { deadline: Some(Instant::now()), ..Limits::NONE }).unwrap();
+        mind.note_time(far);
+        assert!(mind.margin < MARGIN_START && mind.margin >= DELIVERY);
+        mind.note_time(Instant::now() - Duration::from_secs(2));
+        assert!(mind.margin >= 3.0);
+    }
 }

@@ -4,10 +4,11 @@ use super::choice::{choose, dead_at_end, unsettled};
 use super::clock::Clock;
 use super::config::OpponentConfig;
 use super::judge::View;
-use super::mind::{Effort, Mind, pointless};
+use super::mind::{Effort, Mind, is_forced, pointless};
 use super::owners::Owners;
 use crate::base::Result;
 use crate::base::rng::mix;
+use crate::base::signal::Stop;
 use crate::base::symmetry::Symmetry;
 use crate::go::{Color, Game, Illegal, Move, Point, PointSet, Rules, Size};
 use crate::infer::{Evaluator, Output};
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// Points behind from which on a small chance to win is also clear on the board: small nets are sure of themselves too early.
 const RESIGN_LEAD: f32 = -10.0;
+/// Share of a move's time, and seconds at the most, that are left for counting the board after a pass.
+const COUNTING_SHARE: f64 = 0.25;
+const COUNTING_S_MAX: f64 = 1.0;
 /// Side of the board before a controller names one, in points.
 const BOARD_LEN_DEFAULT: usize = 19;
 
@@ -101,6 +105,15 @@ impl Answer {
 /// Sees a search as it goes, and may break it off.
 pub type Watch<'a> = &'a mut dyn FnMut(&dyn Fn() -> Option<Report>) -> ControlFlow<()>;
 
+/// A move that is being thought about.
+struct Turn {
+    begun: Instant,
+    /// Of the thinking.
+    limits: Limits,
+    /// When the move is to be chosen.
+    deadline: Option<Instant>,
+}
+
 /// A game, its rules, its clock, and the net that plays.
 pub struct Session {
     mind: Mind,
@@ -156,6 +169,11 @@ impl Session {
     ) -> Result<Session> {
         let session = Session::new(evaluator, config)?;
         Ok(Session { mind: session.mind.searching(search), effort, ..session })
+    }
+
+    /// Ends whatever is being thought about when this flag is set: a move comes at once then.
+    pub fn stop_with(&mut self, stop: Stop) {
+        self.mind.stop_with(stop);
     }
 
     /// The game as it stands.
@@ -235,8 +253,11 @@ impl Session {
     /// Chooses and plays the move of `color`, or resigns. Never an illegal move.
     pub fn genmove(&mut self, color: Color) -> Result<Answer> {
         self.game.set_to_move(color);
-        let (view, _) = self.think(color, None)?;
-        self.answer(color, &view)
+        let turn = self.turn(color);
+        let (view, _) = self.think(&turn, None)?;
+        let answer = self.answer(color, &view, turn.deadline)?;
+        self.end(color, &turn);
+        Ok(answer)
     }
 
     /// Whether a search precedes the next move: a first thought is over at once.
@@ -258,17 +279,20 @@ impl Session {
     pub fn genmove_watched(&mut self, color: Color, then: Then, tick: Duration, watch: Watch<'_>) -> Result<Option<Answer>> {
         let before = self.game.clone();
         self.game.set_to_move(color);
-        let (view, broken_off) = self.think(color, Some((tick, watch)))?;
+        let turn = self.turn(color);
+        let (view, broken_off) = self.think(&turn, Some((tick, watch)))?;
         if broken_off.is_break() {
             self.game = before;
             return Ok(None);
         }
         let answer = match then {
-            Then::Play => self.answer(color, &view)?,
-            Then::Tell => Answer::Move(choose(&self.game, &view)),
+            Then::Play => self.answer(color, &view, turn.deadline)?,
+            Then::Tell => Answer::Move(choose(&self.game, &view, turn.deadline)),
         };
-        if then == Then::Tell {
-            self.game = before;
+        match then {
+            Then::Play => self.end(color, &turn),
+            // Nobody's clock has run.
+            Then::Tell => self.game = before,
         }
         Ok(Some(answer))
     }
@@ -277,9 +301,11 @@ impl Session {
     /// for more. `barred` moves are not tried.
     pub fn analyze(&mut self, color: Color, barred: &[Move], tick: Duration, watch: Watch<'_>) -> Result<()> {
         let play = self.params().clone();
-        self.set_params(Params { wide_root_noise: self.wide_root_noise, ..play.clone() });
-        let told = self.mind.analyze(&self.game_for(color), &Limits::NONE, barred, tick, watch);
-        self.set_params(play);
+        let game = self.game_for(color);
+        self.mind.forget_other_bars(&game, barred)?;
+        self.mind.set_params(Params { wide_root_noise: self.wide_root_noise, ..play.clone() });
+        let told = self.mind.analyze(&game, &Limits::NONE, barred, tick, watch);
+        self.mind.set_params(play);
         told.map(|_| ())
     }
 
@@ -300,21 +326,46 @@ impl Session {
         game
     }
 
-    /// The view after thinking within the limits of the moment, and whether `watch` broke it off.
-    fn think(&mut self, color: Color, watch: Option<(Duration, Watch<'_>)>) -> Result<(View, ControlFlow<()>)> {
+    /// Begins a move of `color`, who is to move.
+    fn turn(&self, color: Color) -> Turn {
         let begun = Instant::now();
         let seconds = self.clock.budget(color, self.game.size().n_points(), self.game.moves().len());
-        let limits = self.mind.limits(&self.effort, seconds, begun);
+        let mut limits = self.mind.limits(&self.effort, seconds, begun);
+        let deadline = limits.deadline;
+        if let Some(deadline) = deadline {
+            if self.game.n_passes() > 0 {
+                let counting = COUNTING_SHARE * deadline.saturating_duration_since(begun).as_secs_f64();
+                limits.deadline = Some(deadline - Duration::from_secs_f64(counting.min(COUNTING_S_MAX)));
+            }
+            // Time finds nothing else to do where there is no choice.
+            if is_forced(&self.game) {
+                limits.visits = limits.visits.min(self.mind.visits_default());
+            }
+        }
+        Turn { begun, limits, deadline }
+    }
+
+    /// A move of `color` was made.
+    fn end(&mut self, color: Color, turn: &Turn) {
+        if let Some(deadline) = turn.deadline {
+            self.mind.note_time(deadline);
+        }
+        self.clock.spend(color, turn.begun.elapsed().as_secs_f64());
+    }
+
+    /// The view after thinking within the limits of the turn, and whether `watch` broke it off.
+    fn think(&mut self, turn: &Turn, watch: Option<(Duration, Watch<'_>)>) -> Result<(View, ControlFlow<()>)> {
+        let limits = &turn.limits;
         let mut broken_off = ControlFlow::Continue(());
         let mut view = match watch {
-            None => self.mind.think(&self.game, &limits)?,
+            None => self.mind.think(&self.game, limits)?,
             Some((tick, watch)) => {
                 let noting = |report: &dyn Fn() -> Option<Report>| {
                     broken_off = watch(report);
                     broken_off
                 };
                 let barred = pointless(&self.game);
-                match self.mind.analyze(&self.game, &limits, &barred, tick, noting)? {
+                match self.mind.analyze(&self.game, limits, &barred, tick, noting)? {
                     Some(view) => view,
                     None => self.mind.look(&self.game, &[Symmetry::IDENTITY])?,
                 }
@@ -322,10 +373,6 @@ impl Session {
         };
         if let Some(level) = self.effort.level {
             view.draw(level, self.dice());
-        }
-        self.mind.note_time(&limits);
-        if broken_off.is_continue() {
-            self.clock.spend(color, begun.elapsed().as_secs_f64());
         }
         Ok((view, broken_off))
     }
@@ -365,8 +412,11 @@ impl Session {
         self.mind.params()
     }
 
-    /// Changes the parameters of the search.
+    /// Changes the parameters of the search; what was found under others is forgotten.
     pub fn set_params(&mut self, params: Params) {
+        if params != *self.params() {
+            self.mind.forget_tree();
+        }
         self.mind.set_params(params);
     }
 
@@ -401,9 +451,9 @@ impl Session {
         (bits >> 40) as f32 / (1 << 24) as f32
     }
 
-    /// Plays what `view` says, or resigns.
-    fn answer(&mut self, color: Color, view: &View) -> Result<Answer> {
-        let mv = choose(&self.game, view);
+    /// Plays what `view` says, chosen by `deadline`, or resigns.
+    fn answer(&mut self, color: Color, view: &View, deadline: Option<Instant>) -> Result<Answer> {
+        let mv = choose(&self.game, view, deadline);
         self.note(color, view);
         // Who passes has nothing left to do: the count says the same as giving up.
         if mv != Move::Pass && self.resigns(color) {
@@ -471,54 +521,4 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::infer::scripted::Scripted;
-    use crate::infer::{Evaluation, Request};
-    use crate::opponent::clock::TimeControl;
-    use crate::opponent::level::Level;
-
-    fn session(effort: Effort, pause: Duration) -> Session {
-        let evaluator = Scripted::new(8, move |request: &Request<'_>| {
-            std::thread::sleep(pause);
-            Evaluation::even(request.len)
-        });
-        let config =
-            OpponentConfig { rules: "chinese".into(), komi: 7.5, resign_below: 0.0, resign_streak: 3, resign_after: 1.0 };
-        let search = SearchConfig { tree_mb: 16, cache_mb: 1, visits: 50, batch_size: 4 };
-        let mut session = Session::with_search(Box::new(evaluator), config, search, effort).unwrap();
-        session.set_size(Size::square(7).unwrap());
-        session
-    }
-
-    #[test]
-    fn moves_come_before_the_flag() {
-        let mut session = session(Effort::default(), Duration::from_millis(2));
-        session.clock.set(Some(TimeControl::ByoYomi { main: 0.0, period: 3.0, periods: 1 }));
-        for color in [Color::Black, Color::White, Color::Black] {
-            let begun = Instant::now();
-            session.genmove(color).unwrap();
-            let took = begun.elapsed().as_secs_f64();
-            assert!(took < 3.0 && took > 0.3, "{took} s of 3");
-            assert!(session.report().unwrap().visits > 50, "the clock decides, not the visits of the profile");
-        }
-        // Nothing is left: a move comes all the same.
-        session.clock.set(Some(TimeControl::Absolute { main: 0.0 }));
-        assert!(matches!(session.genmove(Color::White), Ok(Answer::Move(_))));
-    }
-
-    #[test]
-    fn limits_of_a_move() {
-        let visits = |effort: Effort| {
-            let mut session = session(effort, Duration::ZERO);
-            session.genmove(Color::Black).unwrap();
-            session.report().map_or(0, |report| report.visits)
-        };
-        assert_eq!(visits(Effort::default()), 50);
-        assert_eq!(visits(Effort { visits: Some(7), ..Effort::default() }), 7);
-        assert_eq!(visits(Effort { playouts: Some(9), ..Effort::default() }), 10);
-        assert_eq!(visits(Effort { level: Some(Level::parse("20k").unwrap()), ..Effort::default() }), 0);
-        assert_eq!(visits(Effort { level: Some(Level::parse("6k").unwrap()), ..Effort::default() }), 4);
-        assert_eq!(visits(Effort { seconds: Some(0.0), ..Effort::default() }), 1);
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
 //! The search section of a profile.
 
 use super::worker::BATCH_MAX;
-use crate::base::Result as Fallible;
 use crate::base::config::{BadValue, within};
+use crate::base::{Error, Result as Fallible};
 use crate::device::{Budget, Needs};
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +32,16 @@ impl SearchConfig {
         within("batch_size", self.batch_size, 1..=BATCH_MAX, "positions")
     }
 
-    /// What each of `n` searches at once may take of this one's memory.
-    pub fn shared_by(&self, n: usize) -> SearchConfig {
-        SearchConfig { tree_mb: (self.tree_mb / n).max(1), cache_mb: self.cache_mb / n, ..self.clone() }
+    /// What each of `n` searches at once, 1 or more, may take of this one's memory.
+    ///
+    /// # Errors
+    /// There is less than a MiB for each tree.
+    pub fn shared_by(&self, n: usize) -> Fallible<SearchConfig> {
+        if n > self.tree_mb {
+            let what = format!("{n} trees share {} MiB, expected at least 1 MiB each", self.tree_mb);
+            return Err(Error::new("search", what).hint("fewer at once, or a profile with a larger search.tree_mb"));
+        }
+        Ok(SearchConfig { tree_mb: self.tree_mb / n, cache_mb: self.cache_mb / n, ..self.clone() })
     }
 
     /// The settings that fit beside `others` (net, batches): with fewer evaluations kept, then with a smaller tree, where
@@ -53,7 +60,7 @@ impl SearchConfig {
                 _ => return Err(budget.refusal("search", &needs(&fitted), "a smaller net, or a profile with more memory")),
             }
         }
-        let change = |key: &str, was: usize, is: usize| (was != is).then(|| format!("{key} {was} -> {is}"));
+        let change = |key: &str, was: usize, is: usize| (was != is).then(|| format!("{key} from {was} to {is}"));
         let changes =
             [change("search.cache_mb", self.cache_mb, fitted.cache_mb), change("search.tree_mb", self.tree_mb, fitted.tree_mb)];
         budget.say_shrunk(&needs(self), &changes.into_iter().flatten().collect::<Vec<_>>());
@@ -64,5 +71,18 @@ impl SearchConfig {
     /// Bytes of the tree and of the kept evaluations.
     pub fn bytes(&self) -> u64 {
         ((self.tree_mb + self.cache_mb) as u64) << 20
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_shared_as_far_as_it_goes() {
+        let config = SearchConfig { tree_mb: 10, cache_mb: 3, visits: 1, batch_size: 1 };
+        let shared = [1, 4, 10].map(|n| config.shared_by(n).map(|each| (each.tree_mb * n, each.cache_mb * n)).unwrap());
+        assert_eq!(shared, [(10, 3), (8, 0), (10, 0)]);
+        assert!(config.shared_by(11).unwrap_err().to_string().contains("11 trees share 10 MiB"));
     }
 }

@@ -194,6 +194,11 @@ impl Search {
         self.barred.sort_unstable();
     }
 
+    /// Whether the root has to be searched with other moves barred than it was before.
+    pub fn bars_have_changed(&self) -> bool {
+        self.barred != self.barred_at_root
+    }
+
     /// Makes the present position of `game` the root. What the tree knows about it is kept if the game is the last one
     /// with moves added, and the size of the board is the same.
     ///

@@ -164,6 +164,11 @@ impl Game {
         self.n_passes
     }
 
+    /// Where the moves begin: the board, and whose turn it is there.
+    pub fn start(&self) -> (&Board, Color) {
+        (&self.start, self.start_to_move)
+    }
+
     /// Puts or removes one stone as a set-up: history, moves and ko are forgotten.
     pub fn set_stone(&mut self, p: Point, color: Option<Color>) {
         self.set_stones([(p, color)]);

@@ -25,6 +25,10 @@ use std::time::{Duration, Instant};
 
 /// Positions that may wait: more than a year of a strong player's games.
 const WAITING_MAX: usize = 100_000;
+/// Memory of the waiting positions, in bytes: a game of 250 moves takes 1 KB. Above it no more input is read.
+pub const QUEUE_BYTES_MAX: usize = 32 << 20;
+/// How often is looked for a stop while there is no room.
+const ROOM_POLL: Duration = Duration::from_millis(100);
 /// How often a search looks whether it was ended.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -35,13 +39,27 @@ pub struct AnalysisConfig {
     pub search: SearchConfig,
     /// Whose winning chances are told.
     pub side: Side,
-    /// Ends all of it.
+    /// Ends all of it: what is under way answers with what it has, what waits does not answer.
     pub stop: Stop,
+    /// What becomes of open queries at the end of the input.
+    pub at_end: AtEnd,
+}
+
+/// What becomes of open queries at the end of the input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtEnd {
+    /// They are finished first.
+    #[default]
+    Finish,
+    /// They are dropped.
+    Quit,
 }
 
 /// A position to be analysed.
 struct Job {
     query: Arc<Query>,
+    /// Its share of the query's memory, and its own.
+    bytes: usize,
     turn: usize,
     priority: i64,
     stop: Arc<AtomicBool>,
@@ -50,6 +68,8 @@ struct Job {
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Job>,
+    /// Memory of what waits.
+    bytes: usize,
     running: Vec<(String, usize, Arc<AtomicBool>)>,
     /// No more will come: workers end when nothing waits.
     is_closed: bool,
@@ -84,7 +104,7 @@ pub fn serve(
     std::thread::scope(|scope| {
         let workers: Vec<_> = evaluators.into_iter().map(|evaluator| scope.spawn(|| engine.work(evaluator))).collect();
         let read = engine.read(input);
-        engine.queue().is_closed = true;
+        engine.close();
         engine.changed.notify_all();
         let join = |worker: std::thread::ScopedJoinHandle<'_, Result<()>>| match worker.join() {
             Ok(told) => told,
@@ -93,6 +113,13 @@ pub fn serve(
         let told: Vec<Result<()>> = workers.into_iter().map(join).collect();
         told.into_iter().chain([read]).collect()
     })
+}
+
+impl Queue {
+    fn drop_waiting(&mut self) {
+        self.waiting.clear();
+        self.bytes = 0;
+    }
 }
 
 impl Engine<'_> {
@@ -123,6 +150,7 @@ impl Engine<'_> {
             if self.queue().is_closed {
                 break;
             }
+            self.wait_for_room();
             match line.map_err(|e| Error::new("analysis input", e))? {
                 Line::Text(text) if text.trim().is_empty() => {}
                 Line::Text(text) => self.take(&text)?,
@@ -130,6 +158,24 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Waits until what waits takes less than it may, or there is no reason to wait any more.
+    fn wait_for_room(&self) {
+        let mut queue = self.queue();
+        while queue.bytes >= QUEUE_BYTES_MAX && !queue.is_closed && !self.config.stop.requested() {
+            queue = self.changed.wait_timeout(queue, ROOM_POLL).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// There is no more input.
+    fn close(&self) {
+        let mut queue = self.queue();
+        queue.is_closed = true;
+        if self.config.at_end == AtEnd::Quit {
+            queue.drop_waiting();
+            queue.running.iter().for_each(|(_, _, stop)| stop.store(true, Relaxed));
+        }
     }
 
     fn take(&self, text: &str) -> Result<()> {
@@ -168,8 +214,11 @@ impl Engine<'_> {
             let mut queue = self.queue();
             let is_full = queue.waiting.len() + query.turns.len() > WAITING_MAX;
             if !is_full {
+                let bytes = size_of::<Job>() + query.bytes() / query.turns.len().max(1);
+                queue.bytes += bytes * query.turns.len();
                 queue.waiting.extend(query.turns.iter().map(|&(turn, priority)| Job {
                     query: query.clone(),
+                    bytes,
                     turn,
                     priority,
                     stop: Arc::default(),
@@ -194,6 +243,7 @@ impl Engine<'_> {
             let (ended, waiting) =
                 std::mem::take(&mut queue.waiting).into_iter().partition(|job| is_meant(&job.query.id, job.turn));
             queue.waiting = waiting;
+            queue.bytes = queue.waiting.iter().map(|job| job.bytes).sum();
             dropped.extend::<Vec<Job>>(ended);
         }
         dropped.iter().try_for_each(|job| self.say(&answer::no_results(&job.query.id, job.turn)))
@@ -203,14 +253,22 @@ impl Engine<'_> {
     fn next(&self) -> Option<(Job, usize)> {
         let mut queue = self.queue();
         loop {
+            if self.config.stop.requested() {
+                queue.drop_waiting();
+                return None;
+            }
             // The first among the highest: `max_by_key` takes the last.
             let best = (0..queue.waiting.len()).rev().max_by_key(|&i| queue.waiting[i].priority);
             if let Some(i) = best {
                 let job = queue.waiting.remove(i);
+                if queue.bytes >= QUEUE_BYTES_MAX {
+                    self.changed.notify_all();
+                }
+                queue.bytes -= job.bytes;
                 queue.running.push((job.query.id.clone(), job.turn, job.stop.clone()));
                 return Some((job, queue.n_clears));
             }
-            if queue.is_closed || self.config.stop.requested() {
+            if queue.is_closed {
                 return None;
             }
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -219,6 +277,7 @@ impl Engine<'_> {
 
     fn work(&self, evaluator: Box<dyn Evaluator>) -> Result<()> {
         let mut mind = Mind::new(evaluator, Some(self.config.search.clone()));
+        mind.stop_with(self.config.stop.clone());
         let mut n_clears = 0;
         while let Some((job, clears)) = self.next() {
             if clears != n_clears {
@@ -230,7 +289,7 @@ impl Engine<'_> {
             if let Err(e) = told {
                 // The others would wait for ever.
                 let mut queue = self.queue();
-                queue.waiting.clear();
+                queue.drop_waiting();
                 queue.is_closed = true;
                 drop(queue);
                 self.changed.notify_all();
@@ -242,6 +301,8 @@ impl Engine<'_> {
 
     fn analyze(&self, mind: &mut Mind, job: &Job) -> Result<()> {
         let query = &*job.query;
+        // Another query's visits say nothing about this one's moves and parameters.
+        mind.forget_tree();
         let game = query.game(job.turn);
         mind.set_params(query.params.clone());
         let limits = query.limits(Instant::now());
@@ -250,6 +311,7 @@ impl Engine<'_> {
             Some(owners) => owners.after(report, usize::MAX),
             None => Ok(Vec::new()),
         };
+        let is_ended = || job.stop.load(Relaxed) || self.config.stop.requested();
         let mut told = Ok(());
         let mut last = Instant::now();
         let watch = |report: &dyn Fn() -> Option<Report>| {
@@ -261,15 +323,11 @@ impl Engine<'_> {
                     self.say(&answer::results(query, job.turn, &game, &report, answer::Stage::During, &owners))
                 });
             }
-            if told.is_err() || job.stop.load(Relaxed) || self.config.stop.requested() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if told.is_err() || is_ended() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         mind.analyze(&game, &limits, &query.barred(game.to_move(), game.size()), TICK, watch)?;
         told?;
-        match mind.report().filter(|report| !report.moves.is_empty() || !job.stop.load(Relaxed)) {
+        match mind.report().filter(|report| !report.moves.is_empty() || !is_ended()) {
             Some(report) => {
                 let owners = owners_after(&report)?;
                 self.say(&answer::results(query, job.turn, &game, &report, answer::Stage::Final, &owners))

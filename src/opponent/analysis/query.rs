@@ -36,10 +36,30 @@ pub(super) enum Request {
     Terminate { echo: Value, of: Option<String>, turns: Option<Vec<usize>> },
 }
 
+/// Where a game begins. The game itself would take ten times the memory while it waits.
+struct Start {
+    size: Size,
+    rules: Rules,
+    komi: f32,
+    stones: Vec<(Point, Option<Color>)>,
+    to_move: Option<Color>,
+}
+
+impl Start {
+    fn game(&self) -> Game {
+        let mut game = Game::new(self.size, self.rules, self.komi);
+        if !self.stones.is_empty() {
+            game.set_stones(self.stones.iter().copied());
+        }
+        self.to_move.into_iter().for_each(|color| game.set_to_move(color));
+        game
+    }
+}
+
 /// Positions of one game to be analysed.
 pub(super) struct Query {
     pub(super) id: String,
-    start: Game,
+    start: Start,
     moves: Vec<(Color, Move)>,
     /// Numbers of moves, and the priority of each.
     pub(super) turns: Vec<(usize, i64)>,
@@ -63,11 +83,22 @@ pub(super) struct Query {
 impl Query {
     /// The game after `turn` moves.
     pub(super) fn game(&self, turn: usize) -> Game {
-        let mut game = self.start.clone();
+        let mut game = self.start.game();
         for &(color, mv) in &self.moves[..turn] {
             game.play_tolerant(color, mv).expect("tried when the query was read");
         }
         game
+    }
+
+    /// Bytes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        let named = self.avoided.iter().chain(&self.allowed).map(|(_, moves)| size_of_val(&moves[..]) + size_of_val(moves));
+        size_of::<Query>()
+            + self.id.len()
+            + size_of_val(&self.start.stones[..])
+            + size_of_val(&self.moves[..])
+            + size_of_val(&self.turns[..])
+            + named.sum::<usize>()
     }
 
     pub(super) fn limits(&self, begun: Instant) -> Limits {
@@ -143,7 +174,7 @@ fn action(name: &str, object: &Map<String, Value>, echo: &Value) -> Result<Reque
 fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Result<(Query, Vec<Trouble>), Trouble> {
     let size = size(object)?;
     let rules = rules(object)?;
-    let mut start = Game::new(size, rules, komi(object, &rules)?);
+    let komi = komi(object, &rules)?;
     let stones = pairs(object, "initialStones", size)?.unwrap_or_default();
     let stones: Vec<(Point, Option<Color>)> = stones
         .into_iter()
@@ -151,24 +182,20 @@ fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Resu
             Ok((mv.point().ok_or_else(|| Trouble::new("Invalid board location: pass", Some("initialStones")))?, Some(color)))
         })
         .collect::<Result<_, Trouble>>()?;
-    if !stones.is_empty() {
-        start.set_stones(stones);
-    }
-    if start.board().chain_without_liberty().is_some() {
+    let mut start = Start { size, rules, komi, stones, to_move: None };
+    if start.game().board().chain_without_liberty().is_some() {
         return Err(Trouble::new("Illegal stone placements: a chain has no liberty", Some("initialStones")));
     }
     let moves = pairs(object, "moves", size)?
         .ok_or_else(|| Trouble::new("Must specify an array of [player,location] pairs", Some("moves")))?;
-    match object.get("initialPlayer") {
-        Some(player) => start.set_to_move(
-            player
-                .as_str()
-                .and_then(Color::parse)
-                .ok_or_else(|| Trouble::new("Must be \"b\" or \"w\"", Some("initialPlayer")))?,
-        ),
-        None => moves.first().into_iter().for_each(|(color, _)| start.set_to_move(*color)),
-    }
-    let mut game = start.clone();
+    start.to_move = match object.get("initialPlayer") {
+        Some(player) => {
+            let color = player.as_str().and_then(Color::parse);
+            Some(color.ok_or_else(|| Trouble::new("Must be \"b\" or \"w\"", Some("initialPlayer")))?)
+        }
+        None => moves.first().map(|(color, _)| *color),
+    };
+    let mut game = start.game();
     for (i, &(color, mv)) in moves.iter().enumerate() {
         game.play_tolerant(color, mv).map_err(|_| Trouble::new(format!("Illegal move {i}: {}", mv.gtp(size)), Some("moves")))?;
     }
@@ -182,6 +209,12 @@ fn query(object: &Map<String, Value>, id: &str, config: &AnalysisConfig) -> Resu
     for field in MISSING {
         if flag(object, field)? {
             warnings.push(Trouble::new("Not available", Some(field)));
+        }
+    }
+    for field in ["avoidMoves", "allowMoves"] {
+        let entries = object.get(field).and_then(Value::as_array).into_iter().flatten();
+        if entries.filter_map(|entry| entry.get("untilDepth")?.as_i64()).any(|depth| depth > 1) {
+            warnings.push(Trouble::new("Counts for the first move only: untilDepth is taken for 1", Some(field)));
         }
     }
     let report_every = number(object, "reportDuringSearchEvery", 0.001..=SECONDS_MAX)?;

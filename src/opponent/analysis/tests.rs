@@ -54,7 +54,7 @@ fn ask(n_workers: usize, lines: &str) -> Vec<Value> {
     let mut out = Vec::new();
     serve(
         clients,
-        AnalysisConfig { search, side: Side::ToMove, stop: Stop::default() },
+        AnalysisConfig { search, side: Side::ToMove, stop: Stop::default(), at_end: AtEnd::Finish },
         &mut All(Lines::new(lines.as_bytes())),
         &mut out,
     )
@@ -161,6 +161,78 @@ fn what_is_terminated_answers_once() {
         assert_eq!(of(&answers, id).len(), 1, "{id}");
     }
     assert!(of(&answers, "c")[0]["noResults"] == true);
+}
+
+#[test]
+fn each_query_has_visits_of_its_own() {
+    let query = |id: &str, more: &str| {
+        let position = r#""rules":"chinese","komi":7.5,"boardXSize":5,"boardYSize":5,"moves":[]"#;
+        format!("{{\"id\":\"{id}\",{position}{more}}}\n")
+    };
+    let first = ask(1, &query("a", r#","maxVisits":60"#));
+    let tried: Vec<String> = of(&first, "a")[0]["moveInfos"].as_array().unwrap().iter().map(|m| m["move"].to_string()).collect();
+    let avoid =
+        format!(",\"maxVisits\":60,\"avoidMoves\":[{{\"player\":\"B\",\"moves\":[{}],\"untilDepth\":2}}]", tried[..2].join(","));
+    let other = r#","maxVisits":20,"rootPolicyTemperature":5,"overrideSettings":{"wideRootNoise":0}"#;
+    let lines = query("a", r#","maxVisits":60"#) + &query("b", &avoid) + &query("c", other) + &query("d", r#","maxVisits":60"#);
+    let answers = ask(1, &lines);
+    let answer = |id: &str| *of(&answers, id).last().unwrap();
+    let sum = |id: &str| answer(id)["moveInfos"].as_array().unwrap().iter().map(|m| m["visits"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(["a", "b", "c", "d"].map(|id| answer(id)["rootInfo"]["visits"].as_u64().unwrap()), [60, 60, 20, 60]);
+    assert_eq!(["a", "b", "c", "d"].map(sum), [59, 59, 19, 59]);
+    assert_eq!(answer("a")["moveInfos"], answer("d")["moveInfos"]);
+    let told = answer("b")["moveInfos"].to_string();
+    assert!(tried[..2].iter().all(|mv| !told.contains(&format!("\"move\":{mv}"))), "{told}");
+    assert_eq!(of(&answers, "b")[0]["field"], "avoidMoves", "a warning that only the first move counts");
+}
+
+#[test]
+fn a_stop_ends_what_waits() {
+    let stop = Stop::default();
+    let (mut n_asked, asked) = (0, stop.clone());
+    let net = Scripted::new(8, move |request| {
+        n_asked += 1;
+        if n_asked == 30 {
+            asked.request();
+        }
+        Evaluation::even(request.len)
+    });
+    let search = SearchConfig { tree_mb: 4, cache_mb: 0, visits: 20, batch_size: 2 };
+    let config = AnalysisConfig { search, side: Side::ToMove, stop, at_end: AtEnd::Finish };
+    let line = |i| format!("{{\"id\":\"{i}\",\"rules\":\"aga\",\"boardXSize\":9,\"boardYSize\":9,\"moves\":[]}}\n");
+    let lines: String = (0..40).map(line).collect();
+    let mut out = Vec::new();
+    serve(vec![Box::new(net)], config, &mut All(Lines::new(lines.as_bytes())), &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(out.lines().count(), 2, "the first, and what was under way\n{out}");
+}
+
+#[test]
+fn what_waits_takes_little_memory() {
+    let moves: Vec<String> =
+        (0..9).flat_map(|x| (1..=9).map(move |y| format!("[\"B\",\"{}{y}\"]", (b'A' + x + x / 8) as char))).collect();
+    let line =
+        format!("{{\"id\":\"a\",\"rules\":\"aga\",\"boardXSize\":9,\"boardYSize\":9,\"moves\":[{}]}}", moves[..60].join(","));
+    let search = SearchConfig { tree_mb: 4, cache_mb: 0, visits: 20, batch_size: 2 };
+    let config = AnalysisConfig { search, side: Side::ToMove, stop: Stop::default(), at_end: AtEnd::Finish };
+    let Ok((_, Request::Query(query, _))) = query::parse(&line, &config) else { panic!("{line}") };
+    assert!((300..2000).contains(&query.bytes()), "{}", query.bytes());
+    assert_eq!(query.game(60).board().count(crate::go::Color::Black), 60);
+}
+
+#[test]
+fn what_is_open_at_the_end_may_be_dropped() {
+    let net = Scripted::new(8, |request| {
+        std::thread::sleep(Duration::from_millis(1));
+        Evaluation::even(request.len)
+    });
+    let search = SearchConfig { tree_mb: 4, cache_mb: 0, visits: u32::MAX, batch_size: 2 };
+    let config = AnalysisConfig { search, side: Side::ToMove, stop: Stop::default(), at_end: AtEnd::Quit };
+    let line = |i| format!("{{\"id\":\"{i}\",\"rules\":\"aga\",\"boardXSize\":9,\"boardYSize\":9,\"moves\":[]}}\n");
+    let lines: String = (0..40).map(line).collect();
+    let mut out = Vec::new();
+    serve(vec![Box::new(net)], config, &mut All(Lines::new(lines.as_bytes())), &mut out).unwrap();
+    assert!(String::from_utf8(out).unwrap().lines().count() < 40);
 }
 
 #[test]

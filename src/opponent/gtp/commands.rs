@@ -320,7 +320,7 @@ fn set_position(session: &mut Session, args: &[&str]) -> Reply {
     Ok(String::new())
 }
 
-/// `printsgf [file]`: the game since its set-up, to a file or as the answer.
+/// `printsgf [file]`: the game from its set-up on, to a file or as the answer.
 fn print_sgf(session: &Session, args: &[&str]) -> Reply {
     let header = Header { players: ["", ""], rules: &session.game().rules().to_json(), result: "" };
     let text = to_sgf(session.game(), &header);
