@@ -39,12 +39,12 @@ enum Family {
 pub(super) struct Tensor {
     family: Family,
     half: &'static str,
-    /// What the gradient is multiplied by on its way back, so that its small numbers survive the rounding.
-    pub grad_scale: f32,
+    /// What gradients are multiplied by at first, where their range is small.
+    pub grad_scale: Option<f32>,
 }
 
-/// Gradients of half precision are multiplied by this: numbers down to 2^-24 / 4096 are more than nothing, and those up to 15
-/// fit. Gradients of a mean over a batch are far below that.
+/// Gradients of half precision are multiplied by this at first: numbers down to 2^-24 / 4096 are more than nothing, and those up
+/// to 15 fit. Gradients of a mean over a batch are far below that.
 const F16_GRAD_SCALE: f32 = 4096.0;
 
 impl Tensor {
@@ -52,9 +52,9 @@ impl Tensor {
     pub(super) fn of(facts: &Facts, precision: Precision) -> Option<Tensor> {
         match (facts.capability.0, precision) {
             (_, Precision::F32) | (..7, _) => None,
-            (7, _) => Some(Tensor { family: Family::Wmma, half: "f16", grad_scale: F16_GRAD_SCALE }),
-            (_, Precision::F16) => Some(Tensor { family: Family::Mma, half: "f16", grad_scale: F16_GRAD_SCALE }),
-            (_, Precision::Bf16) => Some(Tensor { family: Family::Mma, half: "bf16", grad_scale: 1.0 }),
+            (7, _) => Some(Tensor { family: Family::Wmma, half: "f16", grad_scale: Some(F16_GRAD_SCALE) }),
+            (_, Precision::F16) => Some(Tensor { family: Family::Mma, half: "f16", grad_scale: Some(F16_GRAD_SCALE) }),
+            (_, Precision::Bf16) => Some(Tensor { family: Family::Mma, half: "bf16", grad_scale: None }),
         }
     }
 
@@ -106,8 +106,8 @@ pub(super) enum Turn {
 }
 
 impl TensorKernels {
-    /// What the gradient is multiplied by on its way back.
-    pub(super) fn grad_scale(self) -> f32 {
+    /// What gradients are multiplied by at first, where they are.
+    pub(super) fn grad_scale(self) -> Option<f32> {
         self.tensor.grad_scale
     }
 
