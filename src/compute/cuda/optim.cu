@@ -30,26 +30,34 @@ extern "C" __global__ void average_values(float *average, const float *values, c
 }
 KERNEL(average_values)
 
+// The sum over 256 threads in a fixed order, for the first.
+DEVICE double sum_256(double v, double *shared) {
+#pragma unroll
+    for (int d = 16; d > 0; d /= 2) v += __shfl_down_sync(~0u, v, d);
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = v;
+    __syncthreads();
+    double sum = 0.0;
+    for (int warp = 0; warp < 8; warp++) sum += shared[warp];
+    return sum;
+}
+
 // partials [blocks]: sums of squares. Blocks of 256 threads.
 extern "C" __global__ void squares(double *partials, const float *values, int len) {
-    __shared__ double shared[256];
+    __shared__ double shared[8];
     double sum = 0.0;
+#pragma unroll 4
     for (int at = blockIdx.x * 256 + threadIdx.x; at < len; at += (int)gridDim.x * 256) sum += (double)values[at] * values[at];
-    shared[threadIdx.x] = sum;
-    __syncthreads();
-    for (int half = 128; half > 0; half /= 2) {
-        if ((int)threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
-        __syncthreads();
-    }
-    if (threadIdx.x == 0) partials[blockIdx.x] = shared[0];
+    sum = sum_256(sum, shared);
+    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 KERNEL(squares)
 
 // *factor: what takes a gradient's scale back (`unscale`) and shortens it to `longest` (0: never); its length without the scale is
-// added to *norm. One thread.
+// added to *norm. 256 threads, a partial each.
 extern "C" __global__ void clip_factor(float *factor, double *norm, const double *partials, int n, float longest, float unscale) {
-    double sum = 0.0;
-    for (int i = 0; i < n; i++) sum += partials[i];
+    __shared__ double shared[8];
+    double sum = sum_256((int)threadIdx.x < n ? partials[threadIdx.x] : 0.0, shared);
+    if (threadIdx.x != 0) return;
     double length = sqrt(sum) * unscale;
     *norm += length;
     *factor = longest > 0.0f && length > (double)longest ? (float)(longest / length * unscale) : unscale;

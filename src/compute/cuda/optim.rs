@@ -11,7 +11,7 @@ use crate::device::cuda::Launch;
 const MARK_DECAYS: u8 = 1;
 const MARK_STAYS: u8 = 0;
 const MARK_NONE: u8 = 255;
-/// Blocks of a sum over all parameters.
+/// Blocks of a sum over all parameters, and threads that add them up.
 const BLOCKS: u32 = 256;
 
 fn mark(span: &Span) -> u8 {
@@ -61,7 +61,11 @@ pub(super) fn clip(queue: &mut Queue, len: usize, longest: f32, values: &mut Cud
     let unscale = 1.0 / queue.grad_scale();
     let launch = |blocks, threads| Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], shared_bytes: 0 };
     queue.launch(Kernel::SQUARES, launch(BLOCKS, 256), &[partials, values, int(len)]);
-    queue.launch(Kernel::CLIP_FACTOR, launch(1, 1), &[factor, norm, partials, u64::from(BLOCKS), float(longest), float(unscale)]);
+    queue.launch(
+        Kernel::CLIP_FACTOR,
+        launch(1, BLOCKS),
+        &[factor, norm, partials, u64::from(BLOCKS), float(longest), float(unscale)],
+    );
     queue.each(Kernel::SCALE_VALUES, len, &[values, factor, int(len)]);
     Ok(())
 }

@@ -3,7 +3,8 @@
 //! Factors are rounded to 16 bits on the way in, and sums are f32 (in pairs: sums of 32 products at a time).
 
 use super::compile::Source;
-use super::conv::{SPLIT_CELLS, SPLITS_MAX, sizes};
+use super::conv::{Output, SPLIT_CELLS, SPLITS_MAX, sizes};
+use super::half::Kind;
 use super::kernels::{Kernel, load, source};
 use super::queue::Queue;
 use super::{F32, Precision, View, int};
@@ -157,7 +158,17 @@ pub(super) enum Turn {
     Back,
 }
 
+/// Which tensors are 16 bits wide, as the kernels read it: those they read, and their results or gradients.
+fn halves(x: u64, y: u64) -> u64 {
+    u64::from(x != 0) | u64::from(y != 0) << 1
+}
+
 impl TensorKernels {
+    /// The kind of tensors that are kept in 16 bits.
+    pub(super) fn kind(self) -> Kind {
+        if self.tensor.half == "bf16" { Kind::Bf16 } else { Kind::F16 }
+    }
+
     /// What the gradient is multiplied by on its way back.
     pub(super) fn grad_scale(self) -> f32 {
         self.tensor.grad_scale
@@ -173,7 +184,7 @@ impl TensorKernels {
     }
 
     /// Tiles of all cells, those of shared borders among them.
-    fn tiles(self, s: ConvShape) -> usize {
+    pub(super) fn tiles(self, s: ConvShape) -> usize {
         let positions = match self.tensor.family {
             Family::Mma | Family::Half2 => s.cells(),
             Family::Wmma => s.n * (s.len + s.kernel_x / 2) * (s.len + s.kernel_y / 2),
@@ -217,20 +228,25 @@ impl TensorKernels {
         queue.each(Kernel::tensor(0), taps * k_pad * n_pad, &args);
     }
 
-    /// Queues `y = base + conv(x, weights)` with weights by [`TensorKernels::prepare`].
-    pub(super) fn conv(self, queue: &mut Queue, s: ConvShape, [y, base, weights]: [u64; 3], view: &View) {
+    /// Bytes of the moments of a result.
+    pub(super) fn moments_bytes(self, s: ConvShape) -> usize {
+        F32 * self.tiles(s) * (2 * s.c_out + 1)
+    }
+
+    /// Queues `y = base + conv(x, weights)` with weights by [`TensorKernels::prepare`], and the moments of each tile to `moments` if
+    /// that is not 0.
+    pub(super) fn conv(self, queue: &mut Queue, s: ConvShape, output: Output, weights: u64, view: &View, moments: u64) {
         let Tiling { kernel, tile, shared_bytes } = self.tiling(s).expect("the caller asked for the weights' bytes");
         let (k_pad, n_pad) = (s.c_in.next_multiple_of(CHUNK), s.c_out.next_multiple_of(CHUNK));
         let [_, len, ky, kx, c_in, c_out] = sizes(s);
-        let (no_moments, all_f32) = (0, 0);
         let args = [
-            y,
-            base,
+            output.y,
+            output.base,
             view.x,
             view.saved,
             view.mask,
             weights,
-            no_moments,
+            moments,
             int(s.cells()),
             len,
             ky,
@@ -240,7 +256,7 @@ impl TensorKernels {
             int(k_pad),
             int(n_pad),
             view.act,
-            all_f32,
+            halves(view.kind, output.kind),
         ];
         let grid = [self.tiles(s) as u32, (n_pad / tile) as u32, 1];
         queue.launch(
@@ -275,11 +291,32 @@ impl TensorKernels {
     }
 
     /// Queues the partial weight gradients `[splits, ky, kx, c_in, c_out]`.
-    pub(super) fn grad_weights(self, queue: &mut Queue, s: ConvShape, partials: u64, splits: usize, view: &View, dy: u64) {
+    pub(super) fn grad_weights(
+        self,
+        queue: &mut Queue,
+        s: ConvShape,
+        partials: u64,
+        splits: usize,
+        view: &View,
+        (dy, dy_kind): (u64, u64),
+    ) {
         let (Tiling { kernel, tile, shared_bytes }, threads) = self.grad_tiling(s).expect("the caller asked for the splits");
         let [_, len, ky, kx, c_in, c_out] = sizes(s);
-        let all_f32 = 0;
-        let args = [partials, view.x, view.saved, view.mask, dy, int(s.cells()), len, ky, kx, c_in, c_out, view.act, all_f32];
+        let args = [
+            partials,
+            view.x,
+            view.saved,
+            view.mask,
+            dy,
+            int(s.cells()),
+            len,
+            ky,
+            kx,
+            c_in,
+            c_out,
+            view.act,
+            halves(view.kind, dy_kind),
+        ];
         // the 25 taps of a 5x5 kernel are five blocks' work
         let groups = if s.kernel_x == 5 { 5 } else { 1 };
         let grid = [s.c_in.div_ceil(GRAD_CHANNELS), s.c_out.div_ceil(tile) * groups, splits].map(|v| v as u32);
@@ -290,6 +327,6 @@ impl TensorKernels {
     pub(super) fn scratch_bytes(self, s: ConvShape) -> usize {
         let back = ConvShape { c_in: s.c_out, c_out: s.c_in, ..s };
         let weights = self.weights_bytes(s).max(self.weights_bytes(back)).unwrap_or(0);
-        weights.max(self.grad_splits(s).map_or(0, |splits| F32 * splits * s.weights()))
+        (weights + 256 + self.moments_bytes(s)).max(self.grad_splits(s).map_or(0, |splits| F32 * splits * s.weights()))
     }
 }

@@ -94,10 +94,6 @@ DEVICE Norm4 norm4(const float *saved, int c, int channel, int act) {
     return n;
 }
 
-// A number that T can hold: a gradient beyond f16 is cut off, for one infinity would end in all weights.
-DEVICE float within(f16, float v) { return fminf(fmaxf(v, -65504.0f), 65504.0f); }
-DEVICE float within(bf16, float v) { return v; }
-
 // Four numbers, normed and activated where they are on the board and 0 where not, to shared memory in T.
 template <class T>
 DEVICE void put4(T *to, const Four &from, bool half, const Norm4 &n, bool on_board) {
