@@ -439,6 +439,12 @@ pub trait Ops: Send + Sync {
     /// A buffer of `len` zeros. Fails where memory does not suffice.
     fn alloc(&self, len: usize) -> Result<Self::Buf>;
 
+    /// A buffer for `len` numbers of points between operations: a backend may keep them in fewer bits than f32 has. They can be
+    /// uploaded and downloaded, but not filled or copied to others.
+    fn alloc_points(&self, len: usize) -> Result<Self::Buf> {
+        self.alloc(len)
+    }
+
     /// Copies host numbers to `to[at..]`.
     fn upload(&self, from: &[f32], to: AtMut<'_, Self::Buf>);
 

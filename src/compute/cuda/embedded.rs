@@ -54,5 +54,7 @@ const IMAGES: &[Image] = images![
     "wgrad_mma",
     "conv_wmma",
     "wgrad_wmma",
+    "conv_half2",
+    "wgrad_half2",
     "ceiling",
 ];

@@ -57,7 +57,9 @@ pub(super) fn losses(
     args[23..28].copy_from_slice(&[weights.policy, weights.value, weights.score, weights.ownership, share].map(float));
     args[28] = tally.scale_address();
     queue.launch(Kernel::LOSSES, Launch { grid: [n as u32, 1, 1], block: [THREADS, 1, 1], shared_bytes: 0 }, &args);
-    let one = Launch { grid: [1, 1, 1], block: [SUMS as u32 + 1, 1, 1], shared_bytes: 0 };
+    // a sum each, with the number of samples before them
+    const _: () = assert!(SUMS < 16);
+    let one = Launch { grid: [1, 1, 1], block: [16, 16, 1], shared_bytes: 0 };
     queue.launch(Kernel::LOSSES_TOTAL, one, &[tally.0.address(), sums, int(n)]);
     Ok(())
 }

@@ -8,6 +8,7 @@ mod ceiling;
 mod compile;
 mod conv;
 mod embedded;
+mod half;
 mod kernels;
 mod loss;
 mod norm;
@@ -22,6 +23,7 @@ pub use ceiling::DeviceCeilings;
 use super::*;
 use crate::base::Error;
 use crate::device::cuda::{Buffer, Context};
+use half::Kind;
 use queue::Queue;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,18 +38,24 @@ const TALLY_LEN: usize = 17;
 pub struct CudaBuf {
     buffer: Buffer,
     len: usize,
+    kind: Kind,
 }
 
 impl CudaBuf {
     /// The address of `len` numbers from `at` on.
     fn at(&self, at: usize, len: usize) -> u64 {
         assert!(at + len <= self.len, "{len} numbers from {at} on of {}", self.len);
-        self.buffer.address() + (F32 * at) as u64
+        self.buffer.address() + (self.kind.bytes() * at) as u64
     }
 
     /// The address of the first `len` numbers.
     fn first(&self, len: usize) -> u64 {
         self.at(0, len)
+    }
+
+    /// How its numbers lie in memory, for kernels that are told.
+    fn kind(&self) -> u64 {
+        self.kind as u64
     }
 }
 
@@ -69,13 +77,13 @@ impl CudaTally {
     }
 }
 
-/// What convolutions round their factors to. Sums, and everything else, are f32.
+/// What convolutions round their factors to, and points between operations are kept in. Sums, and everything else, are f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Nothing.
     F32,
-    /// 11 bits and a small range, on tensor cores since sm_70: enough to play.
+    /// 11 bits and a small range: on tensor cores since sm_70, in pairs on sm_53 and sm_62. Enough to play.
     F16,
     /// 8 bits and the range of f32, on tensor cores since sm_80; f16 on those before.
     Bf16,
@@ -101,7 +109,7 @@ pub struct CudaOps {
 
 impl CudaOps {
     /// A backend on GPU `ordinal`. Compiles kernels where none are kept for this device, which takes some seconds.
-    /// Where the device has no tensor cores for a precision, it computes in f32.
+    /// Where the device has nothing for a precision, it computes in f32.
     pub fn new(ordinal: usize, precision: Precision) -> Result<CudaOps> {
         let context = Context::open(ordinal)?;
         let tensor = tensor::Tensor::of(context.facts(), precision);
@@ -111,6 +119,14 @@ impl CudaOps {
     /// The device.
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    fn alloc_kind(&self, len: usize, kind: Kind) -> Result<CudaBuf> {
+        let words = len.checked_mul(kind.bytes()).map(|bytes| bytes.div_ceil(F32));
+        let words = words.ok_or_else(|| Error::new("allocating on the GPU", format!("{len} numbers")))?;
+        let buf = CudaBuf { buffer: Buffer::new(&self.context, F32 * words)?, len, kind };
+        self.queue().fill(buf.buffer.address(), 0, words);
+        Ok(buf)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -150,9 +166,11 @@ fn act_number(act: Activation) -> u64 {
     }
 }
 
-/// Points as kernels read them: `x`, `saved` or null, `mask` or null, activation.
+/// Points as kernels read them: `x` and its kind, `saved` or null, `mask` or null, activation.
+#[derive(Clone, Copy)]
 struct View {
     x: u64,
+    kind: u64,
     saved: u64,
     mask: u64,
     act: u64,
@@ -160,12 +178,12 @@ struct View {
 
 /// Points of `c` channels in `cells` cells as an operation reads them.
 fn view(input: Input<'_, CudaBuf>, cells: usize, c: usize) -> View {
-    let x = input.x.first(cells * c);
+    let (x, kind) = (input.x.first(cells * c), input.x.kind());
     match input.norm {
-        None => View { x, saved: 0, mask: 0, act: act_number(Activation::Identity) },
+        None => View { x, kind, saved: 0, mask: 0, act: act_number(Activation::Identity) },
         Some(NormAct { saved, act, mask }) => {
             let saved = saved.buf.at(saved.at, NORM_SAVED * c);
-            View { x, saved, mask: mask.mask.first(cells), act: act_number(act) }
+            View { x, kind, saved, mask: mask.mask.first(cells), act: act_number(act) }
         }
     }
 }
@@ -199,30 +217,49 @@ impl Ops for CudaOps {
     }
 
     fn alloc(&self, len: usize) -> Result<CudaBuf> {
-        let bytes = len.checked_mul(F32).ok_or_else(|| Error::new("allocating on the GPU", format!("{len} numbers")))?;
-        let buf = CudaBuf { buffer: Buffer::new(&self.context, bytes)?, len };
-        self.queue().fill(buf.first(len), 0, len);
-        Ok(buf)
+        self.alloc_kind(len, Kind::F32)
+    }
+
+    fn alloc_points(&self, len: usize) -> Result<CudaBuf> {
+        let kind = self.queue().tensor().map_or(Kind::F32, |tensor| tensor.kind());
+        self.alloc_kind(len, kind)
     }
 
     fn upload(&self, from: &[f32], to: AtMut<'_, CudaBuf>) {
-        self.queue().upload(bytemuck::cast_slice(from), to.buf.at(to.at, from.len()));
+        let (at, kind) = (to.buf.at(to.at, from.len()), to.buf.kind);
+        if kind == Kind::F32 {
+            self.queue().upload(bytemuck::cast_slice(from), at);
+        } else {
+            let narrow: Vec<u16> = from.iter().map(|v| kind.narrow(*v)).collect();
+            self.queue().upload(bytemuck::cast_slice(&narrow), at);
+        }
     }
 
     fn download(&self, parts: &mut [(At<'_, CudaBuf>, &mut [f32])]) -> Result<()> {
         let mut raw: Vec<(u64, &mut [u8])> = Vec::with_capacity(parts.len());
         for (from, to) in parts.iter_mut() {
-            raw.push((from.buf.at(from.at, to.len()), bytemuck::cast_slice_mut(to)));
+            let bytes = from.buf.kind.bytes() * to.len();
+            raw.push((from.buf.at(from.at, to.len()), &mut bytemuck::cast_slice_mut(to)[..bytes]));
         }
-        self.queue().download(&mut raw)
+        self.queue().download(&mut raw)?;
+        for (from, to) in parts.iter_mut().filter(|(from, _)| from.buf.kind != Kind::F32) {
+            // 16-bit numbers lie in the first half
+            for i in (0..to.len()).rev() {
+                let bits = bytemuck::cast_slice::<f32, u16>(to)[i];
+                to[i] = from.buf.kind.widen(bits);
+            }
+        }
+        Ok(())
     }
 
     fn fill(&self, buf: &mut CudaBuf, len: usize, value: f32) {
+        assert_eq!(buf.kind, Kind::F32, "points between operations are written by those");
         self.queue().fill(buf.first(len), value.to_bits(), len);
     }
 
     fn copy(&self, len: usize, from: &CudaBuf, to: &mut CudaBuf) {
-        self.queue().copy(from.first(len), to.first(len), F32 * len);
+        assert_eq!(from.kind, to.kind, "a copy is of one kind");
+        self.queue().copy(from.first(len), to.first(len), from.kind.bytes() * len);
     }
 
     fn unpack(&self, rows: PackedRows<'_>, to: Unpacked<'_, CudaBuf>) -> Result<()> {
@@ -251,6 +288,18 @@ impl Ops for CudaOps {
         y: &mut CudaBuf,
     ) {
         self.gather(|queue| conv::forward(queue, shape, base, input, weights, y));
+    }
+
+    fn conv_norm_stats(
+        &self,
+        shape: ConvShape,
+        base: Base<'_, CudaBuf>,
+        input: Input<'_, CudaBuf>,
+        weights: At<'_, CudaBuf>,
+        y: &mut CudaBuf,
+        stats: NormStats<'_, CudaBuf>,
+    ) {
+        self.gather(|queue| conv::forward_stats(queue, shape, base, input, weights, y, stats));
     }
 
     fn conv_grad_input(&self, shape: ConvShape, store: Store, weights: At<'_, CudaBuf>, dy: &CudaBuf, dx: &mut CudaBuf) {

@@ -31,18 +31,25 @@ extern "C" __global__ void average_values(float *average, const float *values, c
 }
 KERNEL(average_values)
 
+// The sum over 256 threads in a fixed order, for the first.
+DEVICE double sum_256(double v, double *shared) {
+#pragma unroll
+    for (int d = 16; d > 0; d /= 2) v += __shfl_down_sync(~0u, v, d);
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = v;
+    __syncthreads();
+    double sum = 0.0;
+    for (int warp = 0; warp < 8; warp++) sum += shared[warp];
+    return sum;
+}
+
 // partials [blocks]: sums of squares. Blocks of 256 threads.
 extern "C" __global__ void squares(double *partials, const float *values, int len) {
-    __shared__ double shared[256];
+    __shared__ double shared[8];
     double sum = 0.0;
+#pragma unroll 4
     for (int at = blockIdx.x * 256 + threadIdx.x; at < len; at += (int)gridDim.x * 256) sum += (double)values[at] * values[at];
-    shared[threadIdx.x] = sum;
-    __syncthreads();
-    for (int half = 128; half > 0; half /= 2) {
-        if ((int)threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
-        __syncthreads();
-    }
-    if (threadIdx.x == 0) partials[blockIdx.x] = shared[0];
+    sum = sum_256(sum, shared);
+    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 KERNEL(squares)
 
@@ -52,11 +59,12 @@ const float SCALE_MAX = 16777216.0f;
 // *factor: what takes the gradient's own factor, *scale, back and shortens it to `longest` (0: never). sums[0] += its length, and where
 // it is left out sums[1] += 1. Where `grow_after` is 0 *scale stays and nothing is left out; else a gradient that is not finite gives
 // a *factor that is no number and halves *scale, unless that is 1: then the net itself diverged, and its length says so. *scale is
-// doubled after so many steps in a row that fitted. One thread.
+// doubled after so many steps in a row that fitted. 256 threads, a partial each.
 extern "C" __global__ void clip_factor(float *factor, double *sums, float *scale, int *fitted_steps, const double *partials, int n,
                                        float longest, int grow_after) {
-    double sum = 0.0;
-    for (int i = 0; i < n; i++) sum += partials[i];
+    __shared__ double shared[8];
+    double sum = sum_256((int)threadIdx.x < n ? partials[threadIdx.x] : 0.0, shared);
+    if (threadIdx.x != 0) return;
     bool fits = sum - sum == 0.0;
     if (grow_after > 0 && !fits && *scale > 1.0f) {
         *factor = (float)(sum - sum);

@@ -12,7 +12,7 @@ use crate::device::cuda::Launch;
 const MARK_DECAYS: u8 = 1;
 const MARK_STAYS: u8 = 0;
 const MARK_NONE: u8 = 255;
-/// Blocks of a sum over all parameters.
+/// Blocks of a sum over all parameters, and threads that add them up.
 const BLOCKS: u32 = 256;
 /// Steps in a row that fitted after which the factor of gradients is doubled, as in PyTorch: a step in so many is lost at the most.
 const GROW_AFTER: usize = 2000;
@@ -66,7 +66,7 @@ pub(super) fn clip(queue: &mut Queue, len: usize, longest: f32, values: &mut Cud
     let launch = |blocks, threads| Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], shared_bytes: 0 };
     queue.launch(Kernel::SQUARES, launch(BLOCKS, 256), &[partials, values, int(len)]);
     let args = [factor, sums, scale, scale + F32 as u64, partials, u64::from(BLOCKS), float(longest), int(grow_after)];
-    queue.launch(Kernel::CLIP_FACTOR, launch(1, 1), &args);
+    queue.launch(Kernel::CLIP_FACTOR, launch(1, BLOCKS), &args);
     queue.each(Kernel::SCALE_VALUES, len, &[values, factor, int(len)]);
     Ok(())
 }
