@@ -101,7 +101,9 @@ impl Tensor {
     pub(super) fn of(facts: &Facts, precision: Precision) -> Option<Tensor> {
         match (facts.capability, precision) {
             (_, Precision::F32) => None,
-            ((5, 3) | (6, 0) | (6, 2), _) => Some(Tensor { family: Family::Half2, half: "f16", grad_scale: Some(F16_GRAD_SCALE) }),
+            ((5, 3) | (6, 0) | (6, 2), _) => {
+                Some(Tensor { family: Family::Half2, half: "f16", grad_scale: Some(F16_GRAD_SCALE) })
+            }
             ((..7, _), _) => None,
             ((7, _), _) => Some(Tensor { family: Family::Wmma, half: "f16", grad_scale: Some(F16_GRAD_SCALE) }),
             (_, Precision::F16) => Some(Tensor { family: Family::Mma, half: "f16", grad_scale: Some(F16_GRAD_SCALE) }),
