@@ -23,6 +23,7 @@ fn the_table_of_cases() {
         world.run("inside_table");
     }
     World::cuda(11040).with("LOOKALIKE_CAPABILITY", "72").with("PRECISION", "f16").run("inside_table");
+    old().with("PRECISION", "f16").run("inside_table");
 }
 
 /// What a child is told to compute in.
@@ -141,6 +142,7 @@ fn a_few_steps_of_training() {
         of(12060, "87").with("PRECISION", "bf16"),
         of(11040, "72").with("PRECISION", "f16"),
         of(10020, "53"),
+        of(10020, "53").with("PRECISION", "f16"),
     ] {
         world.run("inside_training");
     }
