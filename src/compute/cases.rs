@@ -407,10 +407,11 @@ impl<O: Ops> Bench<'_, O> {
         let to = HeadGrads { policy, pass, value, score, ownership };
         self.ops.losses(shape, of(), read.mask(), &targets, &factors, Some(to), &mut tally);
         let mut all = Vec::new();
+        let told = self.ops.read(&mut tally)?;
         for (grad, len) in grads.iter().zip(lens) {
-            all.extend(self.host(grad, len)?.iter().map(|g| g / self.ops.grad_scale()));
+            all.extend(self.host(grad, len)?.iter().map(|g| g / factor(&told)));
         }
-        let l = self.ops.read(&mut tally)?.losses;
+        let l = told.losses;
         let (counts, hits) = ([l.n, l.policy_n, l.value_n], [l.policy_hits, l.value_hits]);
         all.extend(counts.into_iter().chain(hits).map(|count| count as f32));
         let sums = [l.total, l.policy, l.policy_weight, l.value, l.value_weight, l.score, l.score_error, l.score_weight];
@@ -422,10 +423,11 @@ impl<O: Ops> Bench<'_, O> {
     fn optimiser(&self, len: usize) -> Result<Vec<f32>> {
         let decay = |i: usize| if i.is_multiple_of(2) { Decay::On } else { Decay::Off };
         let spans: Vec<Span> = (0..len / 5).map(|i| Span { at: 5 * i, len: 4 + i % 2, decay: decay(i / 2) }).collect();
-        let gradient: Vec<f32> = random(2, len).iter().map(|g| g * self.ops.grad_scale()).collect();
         let (mut p, mut g) = (self.random(1, len)?, self.ops.alloc(len)?);
         let (mut first, mut second, mut average) = (self.ops.alloc(len)?, self.ops.alloc(len)?, self.random(3, len)?);
         let (mut tally, mut all) = (self.ops.tally()?, Vec::new());
+        let told = self.ops.read(&mut tally)?;
+        let gradient: Vec<f32> = random(2, len).iter().map(|g| g * factor(&told)).collect();
         for step in 1..=3u64 {
             let rate = 0.1 / step as f32;
             let rule = match step {
@@ -493,4 +495,9 @@ impl<O: Ops> Bench<'_, O> {
         all.extend(self.host(&self.ops.alloc(len)?, len)?);
         Ok(all)
     }
+}
+
+/// What a backend multiplies gradients by.
+fn factor(told: &Tallied) -> f32 {
+    told.grad_scale.map_or(1.0, |scale| scale.factor)
 }

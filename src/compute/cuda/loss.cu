@@ -123,14 +123,14 @@ DEVICE void ownership_loss(double *sums, const float *logits, const float *targe
 }
 
 // sums [n, LOSS_SUMS]. Gradients (all or none) have the shapes of the outputs. parts: factors of policy, value, score, ownership in
-// what is minimised; share: 1 / the samples that the gradient is averaged over.
+// what is minimised; share: 1 / the samples that the gradient is averaged over; *scale: what gradients are multiplied by besides.
 extern "C" __global__ void losses(double *all_sums, const float *policy, const float *pass, const float *value, const float *score,
                                   const float *ownership, const float *mask, const float *counts, const unsigned short *to_policy,
                                   const float *to_value, const float *value_weight, const float *to_score,
                                   const float *score_weight, const float *to_ownership, const float *ownership_weight,
                                   const float *weights, float *d_policy, float *d_pass, float *d_value, float *d_score,
                                   float *d_ownership, int len, int score_c, float part_policy, float part_value, float part_score,
-                                  float part_ownership, float share) {
+                                  float part_ownership, float share, const float *scale) {
     __shared__ float shared[LOSS_THREADS / 32];
     __shared__ int shared_idx[LOSS_THREADS / 32];
     int i = blockIdx.x, area = len * len;
@@ -144,6 +144,7 @@ extern "C" __global__ void losses(double *all_sums, const float *policy, const f
         if (threadIdx.x == 0) d_pass[i] = 0.0f;
     }
     __syncthreads();
+    share *= *scale;
     float weight = weights[i];
     if (to_policy[i] != 0xffff && weight != 0.0f)
         policy_loss(sums, policy + board, pass[i], mask + board, area, to_policy[i], weight, part_policy, part_policy * share,

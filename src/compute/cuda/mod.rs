@@ -3,6 +3,7 @@
 //! Everything is queued (`queue`); a walk that comes again is one captured graph. Sums are made in a fixed order, so the same
 //! work on the same device gives the same bytes. What fails on the device is told by the next result that is asked for.
 
+mod busy;
 mod ceiling;
 mod compile;
 mod conv;
@@ -25,11 +26,13 @@ use crate::device::cuda::{Buffer, Context};
 use half::Kind;
 use queue::Queue;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tensor::TensorKernels;
 
 /// Bytes of a number.
 const F32: usize = size_of::<f32>();
-/// Numbers of a tally: those of [`Losses`] and the gradients' lengths, each an f64.
-const TALLY_LEN: usize = 16;
+/// Sums of a tally: those of [`Losses`], the gradients' lengths and the steps left out, each an f64.
+const TALLY_LEN: usize = 17;
 
 /// A buffer on a device.
 pub struct CudaBuf {
@@ -64,8 +67,15 @@ pub struct Prepared {
     weights: Buffer,
 }
 
-/// Sums on a device.
+/// Sums on a device, and behind them the factor of gradients: an f32, and the steps that fitted, an i32.
 pub struct CudaTally(Buffer);
+
+impl CudaTally {
+    /// Where the factor of gradients is.
+    fn scale_address(&self) -> u64 {
+        self.0.address() + (TALLY_LEN * size_of::<f64>()) as u64
+    }
+}
 
 /// What convolutions round their factors to, and points between operations are kept in. Sums, and everything else, are f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -199,6 +209,10 @@ impl Ops for CudaOps {
 
     fn describe(&self) -> String {
         format!("CUDA ({})", self.context.facts().describe())
+    }
+
+    fn gpu(&self) -> Option<crate::device::nvml::Place> {
+        Some(self.context.facts().place)
     }
 
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R {
@@ -364,21 +378,33 @@ impl Ops for CudaOps {
     }
 
     fn tally(&self) -> Result<CudaTally> {
-        let tally = CudaTally(Buffer::new(&self.context, TALLY_LEN * size_of::<f64>())?);
-        self.queue().fill(tally.0.address(), 0, TALLY_LEN * size_of::<f64>() / F32);
+        let tally = CudaTally(Buffer::new(&self.context, (TALLY_LEN + 1) * size_of::<f64>())?);
+        let mut queue = self.queue();
+        queue.fill(tally.0.address(), 0, TALLY_LEN * size_of::<f64>() / F32);
+        let factor = queue.tensor().and_then(TensorKernels::grad_scale).unwrap_or(1.0);
+        optim::set_scale(&mut queue, &tally, GradScale { factor, fitted_steps: 0 });
         Ok(tally)
     }
 
     fn read(&self, tally: &mut CudaTally) -> Result<Tallied> {
-        let (mut sums, mut queue) = ([0.0f64; TALLY_LEN], self.queue());
+        let (mut sums, mut queue) = ([0.0f64; TALLY_LEN + 1], self.queue());
         let address = tally.0.address();
         queue.download(&mut [(address, bytemuck::cast_slice_mut(&mut sums))])?;
         queue.fill(address, 0, TALLY_LEN * size_of::<f64>() / F32);
-        Ok(loss::tallied(&sums))
+        let is_scaled = queue.tensor().and_then(TensorKernels::grad_scale).is_some();
+        let (sums, [.., scale]) = (sums.first_chunk().expect("the sums come first"), sums);
+        Ok(Tallied { grad_scale: is_scaled.then(|| optim::scale_of(scale)), ..loss::tallied(sums) })
     }
 
-    fn grad_scale(&self) -> f32 {
-        self.queue().grad_scale()
+    fn busy(&self) -> Option<Duration> {
+        Some(self.queue().busy())
+    }
+
+    fn set_grad_scale(&self, to: GradScale, tally: &mut CudaTally) {
+        let mut queue = self.queue();
+        if queue.tensor().and_then(TensorKernels::grad_scale).is_some() {
+            optim::set_scale(&mut queue, tally, to);
+        }
     }
 
     fn losses(

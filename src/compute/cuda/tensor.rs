@@ -88,15 +88,15 @@ impl Family {
 pub(super) struct Tensor {
     family: Family,
     half: &'static str,
-    /// What the gradient is multiplied by on its way back, so that its small numbers survive the rounding.
-    pub grad_scale: f32,
+    /// What gradients are multiplied by at first, where their range is small.
+    pub grad_scale: Option<f32>,
 }
 
 /// How much larger errors are where 32 products are summed in f16: measured, 3 at the most.
 const PAIR_SUMS: f32 = 4.0;
 
-/// Gradients of half precision are multiplied by this: numbers down to 2^-24 / 4096 are more than nothing, and those up to 15
-/// fit. Gradients of a mean over a batch are far below that.
+/// Gradients of half precision are multiplied by this at first: numbers down to 2^-24 / 4096 are more than nothing, and those up
+/// to 15 fit. Gradients of a mean over a batch are far below that.
 const F16_GRAD_SCALE: f32 = 4096.0;
 
 impl Tensor {
@@ -104,11 +104,13 @@ impl Tensor {
     pub(super) fn of(facts: &Facts, precision: Precision) -> Option<Tensor> {
         match (facts.capability, precision) {
             (_, Precision::F32) => None,
-            ((5, 3) | (6, 0) | (6, 2), _) => Some(Tensor { family: Family::Half2, half: "f16", grad_scale: F16_GRAD_SCALE }),
+            ((5, 3) | (6, 0) | (6, 2), _) => {
+                Some(Tensor { family: Family::Half2, half: "f16", grad_scale: Some(F16_GRAD_SCALE) })
+            }
             ((..7, _), _) => None,
-            ((7, _), _) => Some(Tensor { family: Family::Wmma, half: "f16", grad_scale: F16_GRAD_SCALE }),
-            (_, Precision::F16) => Some(Tensor { family: Family::Mma, half: "f16", grad_scale: F16_GRAD_SCALE }),
-            (_, Precision::Bf16) => Some(Tensor { family: Family::Mma, half: "bf16", grad_scale: 1.0 }),
+            ((7, _), _) => Some(Tensor { family: Family::Wmma, half: "f16", grad_scale: Some(F16_GRAD_SCALE) }),
+            (_, Precision::F16) => Some(Tensor { family: Family::Mma, half: "f16", grad_scale: Some(F16_GRAD_SCALE) }),
+            (_, Precision::Bf16) => Some(Tensor { family: Family::Mma, half: "bf16", grad_scale: None }),
         }
     }
 
@@ -181,8 +183,8 @@ impl TensorKernels {
         if self.tensor.half == "bf16" { Kind::Bf16 } else { Kind::F16 }
     }
 
-    /// What the gradient is multiplied by on its way back.
-    pub(super) fn grad_scale(self) -> f32 {
+    /// What gradients are multiplied by at first, where they are.
+    pub(super) fn grad_scale(self) -> Option<f32> {
         self.tensor.grad_scale
     }
 
