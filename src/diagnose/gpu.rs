@@ -171,11 +171,12 @@ pub fn check(asked: &GpuCheck<'_>, tell: &mut dyn FnMut(&str)) -> Result<GpuRepo
     Ok(report)
 }
 
-/// What a device computes in: f32, and 16 bits where it has tensor cores.
+/// What a device computes in: f32, and 16 bits where it has tensor cores or products of pairs.
 fn precisions(device: &Facts) -> Vec<Precision> {
-    match device.capability.0 {
-        ..7 => vec![Precision::F32],
-        7 => vec![Precision::F32, Precision::F16],
+    match device.capability {
+        (5, 3) | (6, 0) | (6, 2) => vec![Precision::F32, Precision::F16],
+        (..7, _) => vec![Precision::F32],
+        (7, _) => vec![Precision::F32, Precision::F16],
         _ => vec![Precision::F32, Precision::F16, Precision::Bf16],
     }
 }
@@ -192,7 +193,7 @@ fn table_of_cases(asked: &GpuCheck<'_>, precision: Precision, tell: &mut dyn FnM
         if asked.stop.requested() {
             return Err(Error::stopped("gpu check", "nothing was written"));
         }
-        let (expected, allowed) = (case.run(&cpu)?, case.tolerance(precision.rounding()));
+        let (expected, allowed) = (case.run(&cpu)?, case.tolerance(gpu.rounding()));
         let (worst, failed) = match case.run(&gpu) {
             Ok(got) => (cases::worst(&got, &expected), None),
             Err(e) => (f32::MAX, Some(e.to_string())),

@@ -123,7 +123,7 @@ fn run(
         }
         let moments = (mask != 0).then_some((scratch + own as u64, tensor.tiles(s)));
         let view = View { mask: if mask == 0 { view.mask } else { mask }, ..*view };
-        tensor.conv(queue, s, output, prepared, &view, moments.map_or(0, |(at, _)| at));
+        tensor.conv(queue, s, turn, output, prepared, &view, moments.map_or(0, |(at, _)| at));
         return Ok(moments);
     }
     let [n, len, ky, kx, c_in, c_out] = sizes(s);

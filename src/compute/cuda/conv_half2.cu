@@ -108,12 +108,12 @@ DEVICE void conv_tile(void *y, const void *base, const void *x, const float *sav
                     float2 b = load2<f16>(base, half, at);
                     v.x += b.x, v.y += b.y;
                 }
-                store2<f16>(y, half, at, v);
+                store2<f16>(y, kinds, at, v);
             } else if (cell < cells) {
                 if (base && n + j < c_out) v.x += load1<f16>(base, half, at);
                 if (base && n + j + 1 < c_out) v.y += load1<f16>(base, half, at + 1);
-                if (n + j < c_out) store1<f16>(y, half, at, v.x);
-                if (n + j + 1 < c_out) store1<f16>(y, half, at + 1, v.y);
+                if (n + j < c_out) store1<f16>(y, kinds, at, v.x);
+                if (n + j + 1 < c_out) store1<f16>(y, kinds, at + 1, v.y);
             }
             sums[i][j] = on * v.x, sums[i][j + 1] = on * v.y;
         }

@@ -121,12 +121,12 @@ DEVICE void conv_tile(void *y, const void *base, const void *x, const float *sav
                         float2 b = load2<T>(base, half, at);
                         v.x += b.x, v.y += b.y;
                     }
-                    store2<T>(y, half, at, v);
+                    store2<T>(y, kinds, at, v);
                 } else {
                     if (base && n < c_out) v.x += load1<T>(base, half, at);
                     if (base && n + 1 < c_out) v.y += load1<T>(base, half, at + 1);
-                    if (n < c_out) store1<T>(y, half, at, v.x);
-                    if (n + 1 < c_out) store1<T>(y, half, at + 1, v.y);
+                    if (n < c_out) store1<T>(y, kinds, at, v.x);
+                    if (n + 1 < c_out) store1<T>(y, kinds, at + 1, v.y);
                 }
                 v.x *= on, v.y *= on;
                 sum[j][0] += v.x, sum[j][1] += v.y;

@@ -93,7 +93,7 @@ DEVICE void conv_tile(void *y, const void *base, const void *x, const float *sav
                 if (column >= BN / 2 || n >= c_out) continue;
                 size_t at = (size_t)cell * c_out + n;
                 float v = strip[r * STRIP + column] + (base ? load1<f16>(base, half, at) : 0.0f);
-                store1<f16>(y, half, at, v);
+                store1<f16>(y, kinds, at, v);
                 sum[h] += on * v;
                 square[h] += on * v * v;
             }

@@ -116,6 +116,11 @@ impl CudaOps {
         Ok(CudaOps { queue: Mutex::new(Queue::new(&context, tensor)?), context })
     }
 
+    /// The largest relative error of rounding once, as this device computes.
+    pub fn rounding(&self) -> f32 {
+        self.queue().tensor().map_or(0.0, tensor::TensorKernels::rounding)
+    }
+
     /// The device.
     pub fn context(&self) -> &Context {
         &self.context

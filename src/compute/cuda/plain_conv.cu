@@ -20,7 +20,7 @@ extern "C" __global__ void conv_plain(void *y, const void *base, const void *x, 
             const float *taps = w + (size_t)(i * kx + j) * c_in * c_out + o;
             for (int c = 0; c < c_in; c++) sum += view_at(v, from, c) * taps[(size_t)c * c_out];
         }
-    put_number(y, y_kind, at, base ? number_at(base, y_kind, at) + sum : sum);
+    put_number(y, y_kind, at, within_kind(y_kind, base ? number_at(base, y_kind, at) + sum : sum));
 }
 KERNEL(conv_plain)
 

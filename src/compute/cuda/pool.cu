@@ -125,7 +125,7 @@ extern "C" __global__ void broadcast(void *y, const float *v, int n, int area, i
     int cell = (int)(at / quads), channel = 4 * (int)(at % quads);
     Quad q = quad_at(y, kind, cell, c, channel), more = quad_at(v, KIND_F32, cell / area, c, channel);
 #pragma unroll
-    for (int i = 0; i < 4; i++) q.v[i] += more.v[i];
+    for (int i = 0; i < 4; i++) q.v[i] = within_kind(kind, q.v[i] + more.v[i]);
     put_quad(y, kind, cell, c, channel, q);
 }
 KERNEL(broadcast)

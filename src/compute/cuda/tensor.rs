@@ -92,6 +92,9 @@ pub(super) struct Tensor {
     pub grad_scale: Option<f32>,
 }
 
+/// How much larger errors are where 32 products are summed in f16: measured, 3 at the most.
+const PAIR_SUMS: f32 = 4.0;
+
 /// Gradients of half precision are multiplied by this at first: numbers down to 2^-24 / 4096 are more than nothing, and those up
 /// to 15 fit. Gradients of a mean over a batch are far below that.
 const F16_GRAD_SCALE: f32 = 4096.0;
@@ -160,12 +163,21 @@ pub(super) enum Turn {
     Back,
 }
 
-/// Which tensors are 16 bits wide, as the kernels read it: those they read, and their results or gradients.
+/// Which tensors are 16 bits wide, as the kernels read it: what they read, and their results or the gradients of those.
 fn halves(x: u64, y: u64) -> u64 {
     u64::from(x != 0) | u64::from(y != 0) << 1
 }
 
 impl TensorKernels {
+    /// The largest relative error of a product and of what is summed before f32 is.
+    pub(super) fn rounding(self) -> f32 {
+        match self.tensor.family {
+            Family::Half2 => PAIR_SUMS * Precision::F16.rounding(),
+            _ if self.tensor.half == "bf16" => Precision::Bf16.rounding(),
+            _ => Precision::F16.rounding(),
+        }
+    }
+
     /// The kind of tensors that are kept in 16 bits.
     pub(super) fn kind(self) -> Kind {
         if self.tensor.half == "bf16" { Kind::Bf16 } else { Kind::F16 }
@@ -237,7 +249,17 @@ impl TensorKernels {
 
     /// Queues `y = base + conv(x, weights)` with weights by [`TensorKernels::prepare`], and the moments of each tile to `moments` if
     /// that is not 0.
-    pub(super) fn conv(self, queue: &mut Queue, s: ConvShape, output: Output, weights: u64, view: &View, moments: u64) {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn conv(
+        self,
+        queue: &mut Queue,
+        s: ConvShape,
+        turn: Turn,
+        output: Output,
+        weights: u64,
+        view: &View,
+        moments: u64,
+    ) {
         let Tiling { kernel, tile, shared_bytes } = self.tiling(s).expect("the caller asked for the weights' bytes");
         let (k_pad, n_pad) = (s.c_in.next_multiple_of(CHUNK), s.c_out.next_multiple_of(CHUNK));
         let [_, len, ky, kx, c_in, c_out] = sizes(s);
@@ -258,7 +280,7 @@ impl TensorKernels {
             int(k_pad),
             int(n_pad),
             view.act,
-            halves(view.kind, output.kind),
+            halves(view.kind, output.kind) | u64::from(turn == Turn::Back) << 2,
         ];
         let grid = [self.tiles(s) as u32, (n_pad / tile) as u32, 1];
         queue.launch(

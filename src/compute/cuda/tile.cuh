@@ -40,9 +40,10 @@ DEVICE unsigned tap_bits(int cell, int cells, int len, int ky, int kx) {
 }
 
 // Tensors of points are f32 in memory, or 16 bits: f16 or bf16, whichever T the kernel multiplies in. Kernels are told by a
-// number of `kinds`, a bit for each tensor that is 16 bits wide: one kernel serves first and last layers too.
+// number of `kinds`, a bit for each tensor that is 16 bits wide (one kernel serves first and last layers too), and one for results
+// that are a gradient.
 
-enum { X_HALF = 1, Y_HALF = 2, DY_HALF = 2 };
+enum { X_HALF = 1, Y_HALF = 2, DY_HALF = 2, Y_GRADIENT = 4 };
 
 // Four numbers as they lie in memory: f32, or T in the first two words.
 struct Four {
@@ -112,10 +113,11 @@ DEVICE void put4(T *to, const Four &from, bool half, const Norm4 &n, bool on_boa
         v.y = act_value(n.act, v.y * n.scale.y + n.shift.y);
         v.z = act_value(n.act, v.z * n.scale.z + n.shift.z);
         v.w = act_value(n.act, v.w * n.scale.w + n.shift.w);
+        v = make_float4(within(t, v.x), within(t, v.y), within(t, v.z), within(t, v.w));
     } else if (n.on) {
         v = make_float4(0, 0, 0, 0);
     }
-    *(uint2 *)to = make_uint2(pair(t, within(t, v.x), within(t, v.y)), pair(t, within(t, v.z), within(t, v.w)));
+    *(uint2 *)to = make_uint2(pair(t, v.x, v.y), pair(t, v.z, v.w));
 }
 
 // Cells `cell_of(row)` (negative: none), channels c0 to c0 + 31, to rows of `patch` that are STRIDE numbers apart; 0 where there is
@@ -206,16 +208,17 @@ DEVICE float2 load2(const void *from, bool half, size_t at) {
     return half ? unpair(T(), *(const unsigned *)((const T *)from + at)) : *(const float2 *)((const float *)from + at);
 }
 template <class T>
-DEVICE void store1(void *to, bool half, size_t at, float v) {
-    if (half)
-        from_f32(within(T(), v), ((T *)to)[at]);
+DEVICE void store1(void *to, int kinds, size_t at, float v) {
+    if (kinds & Y_HALF)
+        from_f32(kinds & Y_GRADIENT ? v : within(T(), v), ((T *)to)[at]);
     else
         ((float *)to)[at] = v;
 }
 template <class T>
-DEVICE void store2(void *to, bool half, size_t at, float2 v) {
-    if (half)
-        *(unsigned *)((T *)to + at) = pair(T(), within(T(), v.x), within(T(), v.y));
+DEVICE void store2(void *to, int kinds, size_t at, float2 v) {
+    if ((kinds & (Y_HALF | Y_GRADIENT)) == Y_HALF) v = make_float2(within(T(), v.x), within(T(), v.y));
+    if (kinds & Y_HALF)
+        *(unsigned *)((T *)to + at) = pair(T(), v.x, v.y);
     else
         *(float2 *)((float *)to + at) = v;
 }

@@ -38,9 +38,10 @@ DEVICE float act_slope(int act, float z) {
 // How a tensor's numbers lie in memory: kernels are told, for tensors of points are f32 or 16 bits wide.
 enum { KIND_F32, KIND_F16, KIND_BF16 };
 
-// A number that T can hold: a gradient beyond f16 is cut off, for one infinity would end in all weights.
-DEVICE float within(f16, float v) { return fminf(fmaxf(v, -65504.0f), 65504.0f); }
+// A number that T can hold. Values beyond f16 are cut off; gradients are not, so that one too large is seen in the sums of all.
+DEVICE float within(f16, float v) { return v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v; }
 DEVICE float within(bf16, float v) { return v; }
+DEVICE float within_kind(int kind, float v) { return kind == KIND_F16 ? within(f16(), v) : v; }
 
 DEVICE float number_at(const void *from, int kind, size_t at) {
     if (kind == KIND_F16) return to_f32(((const f16 *)from)[at]);
@@ -49,7 +50,7 @@ DEVICE float number_at(const void *from, int kind, size_t at) {
 }
 DEVICE void put_number(void *to, int kind, size_t at, float v) {
     if (kind == KIND_F16)
-        from_f32(within(f16(), v), ((f16 *)to)[at]);
+        from_f32(v, ((f16 *)to)[at]);
     else if (kind == KIND_BF16)
         from_f32(v, ((bf16 *)to)[at]);
     else
@@ -94,8 +95,7 @@ DEVICE void put_quad(void *to, int kind, size_t cell, int c, int channel, const 
     } else if (kind == KIND_F32) {
         *(float4 *)((float *)to + at) = make_float4(q.v[0], q.v[1], q.v[2], q.v[3]);
     } else if (kind == KIND_F16) {
-        f16 t = f16();
-        *(uint2 *)((f16 *)to + at) = make_uint2(pair(t, within(t, q.v[0]), within(t, q.v[1])), pair(t, within(t, q.v[2]), within(t, q.v[3])));
+        *(uint2 *)((f16 *)to + at) = make_uint2(pair(f16(), q.v[0], q.v[1]), pair(f16(), q.v[2], q.v[3]));
     } else {
         *(uint2 *)((bf16 *)to + at) = make_uint2(pair(bf16(), q.v[0], q.v[1]), pair(bf16(), q.v[2], q.v[3]));
     }
