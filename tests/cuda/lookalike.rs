@@ -124,7 +124,7 @@ impl World {
         command.env("LD_LIBRARY_PATH", &dir).env("EDGEZERO_CACHE", cache).env_remove("EDGEZERO_NVRTC");
         if self.sanitizers == Sanitizers::On {
             let Some(libraries) = preloaded() else {
-                eprintln!("skipped: {} has no libasan", cxx());
+                eprintln!("skipped: no sanitizers for what {} makes here", cxx());
                 return None;
             };
             command.env("LD_PRELOAD", libraries).env("LOOKALIKE_FLAGS", SANITIZERS);
@@ -186,8 +186,12 @@ fn emulated(program: &Path) -> Command {
     command
 }
 
-/// What a program without sanitizers must load before everything else; none where the compiler does not have it.
+/// What a program without sanitizers must load before everything else; none where it cannot.
 fn preloaded() -> Option<String> {
+    // an emulator would take the libraries for its own
+    if std::env::var_os("LOOKALIKE_EMULATOR").is_some() {
+        return None;
+    }
     let path = |name: &str| {
         let said = Command::new(cxx()).arg(format!("-print-file-name={name}")).output().ok()?;
         // a library that is not there is told by its bare name
