@@ -66,8 +66,10 @@ pub struct Converted {
 /// [`Error::stopped`]. Broken records are no errors: they are counted and told in the manifest.
 pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Converted> {
     DatasetWriter::check_folder(job.out)?;
-    let survey = surveyed(job, None)?;
-    if let Some(manifest) = current(job.out, &survey) {
+    // In a folder without a data set there is nothing to compare with.
+    if Dataset::open(job.out).is_ok()
+        && let Some(manifest) = current(job.out, &surveyed(job, None)?)
+    {
         DatasetWriter::tidy(job.out, &manifest);
         let mut progress = Progress::default();
         progress.add(&manifest.report);
