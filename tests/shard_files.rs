@@ -368,7 +368,8 @@ fn splits_hold_about_their_share() {
     let held_out = (0..20_000u64).filter(|i| {
         let mut hash = [0; 16];
         hash[..8].copy_from_slice(&i.to_le_bytes());
-        Split::of(GameHash(hash), 50) == Split::Validation
+        let game = GameEntry { first_record: 0, n_records: 1, size: Size::square(9).unwrap(), hash: GameHash(hash), draw: None };
+        Split::of(&game, 50) == Split::Validation
     });
     let n = held_out.count();
     assert!((900..1100).contains(&n), "{n} of 20,000 at 50 per mille");

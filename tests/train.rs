@@ -350,10 +350,99 @@ fn wrong_calls_are_told_clearly() {
     succeeded(&finished);
     let talk = String::from_utf8_lossy(&finished.stderr).into_owned();
     assert!(talk.contains("changed since the run began") && talk.contains("it is finished"), "{talk}");
-    // Another run has taken the new records into the shards, which are no longer those of the first.
+}
+
+#[test]
+fn one_training_at_a_time_in_a_folder() {
+    let place = Place::new("taken");
+    let long = ["--epochs", "20000"];
+    let mut child = place.train_until_checkpoint("run", &long);
+    let who =
+        format!("another edgezero train (process {}) is writing here\ntry: wait for it to end, or another --out", child.id());
+    for more in [&[][..], &["--resume"]] {
+        failed(&place.train("run", &[&long, more].concat()), 1, &[&who]);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = place.out("run");
+    let orphans = ["checkpoint-00000009.safetensors.part", "net.safetensors.part", "net.bin.gz.part"];
+    for name in orphans.iter().chain(&["mine.part"]) {
+        std::fs::write(run.join(name), "half").unwrap();
+    }
+    // The dead hold nothing: it is the options that are refused.
+    failed(&place.train("run", &["--resume"]), 1, &["taking over from process", "epochs is 1 now, the run began with 20000"]);
+    assert!(orphans.iter().all(|name| !run.join(name).exists()) && run.join("mine.part").exists());
+    // What is refused before it begins leaves no folder.
+    failed(&place.train("runs/none", &["--board-size", "19"]), 1, &["no 19x19 games"]);
+    assert!(!place.out("runs").exists());
+}
+
+#[test]
+fn a_run_that_is_complete_needs_no_records() {
+    let place = Place::new("complete");
+    succeeded(&place.train("run", &[]));
+    let whole = results(&place.out("run"));
+    // As after Ctrl-C in the last validation, and after a kill between the two nets; then the records are gone, too.
+    for gone in [&["net.safetensors", "net.bin.gz"][..], &["net.bin.gz"], &[]] {
+        gone.iter().for_each(|name| std::fs::remove_file(place.out("run").join(name)).unwrap());
+        std::fs::write(place.out("sgf/new.sgf"), "(;GM[1]FF[4]SZ[9];B[aa];W[bb])").unwrap();
+        assert!(succeeded(&place.train("run", &["--resume"])).contains(" steps, 0 positions"));
+        assert!(results(&place.out("run")) == whole);
+        if gone.len() == 1 {
+            std::fs::remove_dir_all(place.out("sgf")).unwrap();
+            std::fs::remove_dir_all(place.out("sgf.shards")).unwrap();
+            std::fs::create_dir(place.out("sgf")).unwrap();
+        }
+    }
+    // A net of something else is not taken for the run's.
+    std::fs::write(place.out("run/net.safetensors"), "old").unwrap();
+    succeeded(&place.train("run", &["--resume"]));
+    assert!(results(&place.out("run")) == whole);
+}
+
+#[test]
+fn a_run_keeps_its_shards_whatever_others_do() {
+    let place = Place::new("keeps");
+    succeeded(&place.train("whole", &[]));
+    let killed = |run: &str| {
+        let mut child = place.train_until_checkpoint(run, &[]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    killed("run");
+    killed("bare");
+    let links = ".edgezero-shards";
+    std::fs::remove_dir_all(place.out("bare").join(links)).unwrap();
+    let game = "(;GM[1]SZ[9];B[aa];W[bb];B[cc];W[dd];B[ee];W[ff];B[gg];W[hh];B[ii];W[ai];B[ia];W[])";
+    std::fs::write(place.out("sgf/more.sgf"), game).unwrap();
+    let games = std::fs::read(place.out("sgf/games.sgf")).unwrap();
+    std::fs::write(place.out("sgf/games.sgf"), [&games, game.as_bytes()].concat()).unwrap();
     succeeded(&place.train("another", &[]));
-    failed(&place.train("run", &["--resume"]), 1, &["began with other game records", "another --out"]);
+    assert!(!place.out("another").join(links).exists(), "a finished run needs no shards");
+
+    let resumed = place.train("run", &["--resume"]);
+    succeeded(&resumed);
+    let talk = String::from_utf8_lossy(&resumed.stderr).into_owned();
+    assert!(talk.contains("1 files of") && talk.contains("2 files of") && talk.contains("it goes on with what"), "{talk}");
+    assert_same_bytes(&place, "whole", "run");
+    // Without its links, as on a file system that has none, it is refused before anything is converted.
+    let refused = place.train("bare", &["--resume"]);
+    failed(&refused, 1, &["began with other game records; another one has replaced its shards", "sgf.shards", "another --out"]);
     let again = place.train("another", &["--resume"]);
     succeeded(&again);
     assert!(!String::from_utf8_lossy(&again.stderr).contains("changed since"));
+}
+
+#[test]
+fn a_batch_size_that_is_given_is_a_whole_step() {
+    let place = Place::new("batch");
+    let profile = std::fs::read_to_string(place.out("tiny.toml")).unwrap();
+    let line = profile.lines().find(|line| line.starts_with("accumulate")).unwrap();
+    std::fs::write(place.out("tiny.toml"), profile.replace(line, "accumulate = 4")).unwrap();
+    for (more, expected) in [(&[][..], "batch=64 passes=4"), (&["--batch-size", "32"], "batch=32 passes=1")] {
+        let output = place.train(&format!("run{}", more.len()), more);
+        succeeded(&output);
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert!(talk.contains(expected), "{talk}");
+    }
 }
