@@ -8,7 +8,8 @@ use edgezero::base::signal::Stop;
 use edgezero::compute::packed::{self, MOVE_NONE, MOVE_PASS, plane_words, row_bytes};
 use edgezero::go::{Color, Size};
 use edgezero::shard::{
-    Dataset, DatasetWriter, GameHash, Group, MANIFEST_NAME, Outcome, Report, Source, Split, Target, append_record, layout, verify,
+    Dataset, DatasetWriter, GameEntry, GameHash, Group, MANIFEST_NAME, Outcome, Report, Source, Split, Target, append_record,
+    layout, verify,
 };
 use proptest::prelude::*;
 use rand::Rng as _;

@@ -181,7 +181,7 @@ fn ctrl_c_and_systemd_keep_everything() {
             talk.contains("changed since the run began (1 files of") && talk.contains("it goes on with what it began with"),
             "{talk}"
         );
-        assert!(talk.contains("2 of ") && talk.contains("another --out"), "{talk}");
+        assert!(talk.contains("2 files of ") && talk.contains("another --out"), "{talk}");
         std::fs::remove_file(place.out("sgf/new.sgf")).unwrap();
         assert_same_bytes(&place, "whole", &run);
     }
@@ -403,9 +403,11 @@ fn a_run_that_is_complete_needs_no_records() {
 #[test]
 fn a_run_keeps_its_shards_whatever_others_do() {
     let place = Place::new("keeps");
-    succeeded(&place.train("whole", &[]));
+    // Long enough to be killed before the end.
+    let steps = ["--epochs", "8"];
+    succeeded(&place.train("whole", &steps));
     let killed = |run: &str| {
-        let mut child = place.train_until_checkpoint(run, &[]);
+        let mut child = place.train_until_checkpoint(run, &steps);
         child.kill().unwrap();
         child.wait().unwrap();
     };
@@ -417,18 +419,18 @@ fn a_run_keeps_its_shards_whatever_others_do() {
     std::fs::write(place.out("sgf/more.sgf"), game).unwrap();
     let games = std::fs::read(place.out("sgf/games.sgf")).unwrap();
     std::fs::write(place.out("sgf/games.sgf"), [&games, game.as_bytes()].concat()).unwrap();
-    succeeded(&place.train("another", &[]));
+    succeeded(&place.train("another", &steps));
     assert!(!place.out("another").join(links).exists(), "a finished run needs no shards");
 
-    let resumed = place.train("run", &["--resume"]);
+    let resumed = place.train("run", &["--epochs", "8", "--resume"]);
     succeeded(&resumed);
     let talk = String::from_utf8_lossy(&resumed.stderr).into_owned();
     assert!(talk.contains("1 files of") && talk.contains("2 files of") && talk.contains("it goes on with what"), "{talk}");
     assert_same_bytes(&place, "whole", "run");
     // Without its links, as on a file system that has none, it is refused before anything is converted.
-    let refused = place.train("bare", &["--resume"]);
+    let refused = place.train("bare", &["--epochs", "8", "--resume"]);
     failed(&refused, 1, &["began with other game records; another one has replaced its shards", "sgf.shards", "another --out"]);
-    let again = place.train("another", &["--resume"]);
+    let again = place.train("another", &["--epochs", "8", "--resume"]);
     succeeded(&again);
     assert!(!String::from_utf8_lossy(&again.stderr).contains("changed since"));
 }
@@ -445,4 +447,27 @@ fn a_batch_size_that_is_given_is_a_whole_step() {
         let talk = String::from_utf8_lossy(&output.stderr);
         assert!(talk.contains(expected), "{talk}");
     }
+}
+
+#[test]
+fn only_square_boards_are_learned_from() {
+    let place = Place::new("square");
+    succeeded(&place.train("whole", &[]));
+    let moves = (0..20)
+        .map(|i| format!(";{}[{}{}]", if i % 2 == 0 { 'B' } else { 'W' }, char::from(b'a' + i % 9), char::from(b'a' + i / 9)));
+    let moves: String = moves.collect();
+    let narrow = format!("(;GM[1]SZ[9:5]{moves})(;GM[1]SZ[9:4]{moves})(;GM[1]SZ[9:5]KM[0]{moves};B[ee])(;GM[1]SZ[13]{moves})");
+    std::fs::create_dir(place.out("narrow")).unwrap();
+    std::fs::write(place.out("narrow/games.sgf"), &narrow).unwrap();
+    std::fs::write(place.out("sgf/narrow.sgf"), &narrow).unwrap();
+    let output = place.train("run", &[]);
+    succeeded(&output);
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(talk.contains("left out: games on other boards: 9x5 (2), 9x4 (1), 13x13 (1)"), "{talk}");
+    // The checkpoints name their records; the nets learned the same.
+    assert!(results(&place.out("run"))[1..] == results(&place.out("whole"))[1..]);
+    let mut alone = Command::new(env!("CARGO_BIN_EXE_edgezero"));
+    alone.arg("--profile").arg(place.out("tiny.toml")).args(["train", "--out"]).arg(place.out("alone"));
+    let alone = alone.arg("--sgf-dir").arg(place.out("narrow")).output().unwrap();
+    failed(&alone, 1, &["no 9x9 games, but 9x5 (2), 9x4 (1), 13x13 (1)", "--board-size 13"]);
 }

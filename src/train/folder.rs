@@ -64,7 +64,8 @@ impl RunFolder {
         self.forget_shards()?;
         if let Err(e) = dataset.link_into(&shards) {
             self.forget_shards()?;
-            log::warn!("{e}: the run can go on only as long as {} holds the same records", dataset.dir().display());
+            let (what, place) = (e.what(), dataset.dir().display());
+            log::warn!("{place}: cannot be linked ({what}): the run can go on only until another one brings them up to date");
         }
         Ok(())
     }
