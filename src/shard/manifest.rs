@@ -1,7 +1,7 @@
 //! `manifest.json`: what a data set holds and what became of every record it was made from.
 
 use super::group::{GROUP_PREFIX, GroupEntry};
-use super::lock::LOCK_NAME;
+use crate::base::lock::LOCK_NAME;
 use crate::base::{Error, Result, fs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -199,6 +199,11 @@ impl Manifest {
     /// The manifest of a new data set.
     pub(super) fn new(source: Source, report: Report, groups: Vec<GroupEntry>, shards: Vec<ShardEntry>) -> Manifest {
         Manifest { format: FORMAT.to_string(), version: VERSION, source, report, groups, shards, ledger: None }
+    }
+
+    /// The same shards without groups and ledger.
+    pub(super) fn alone(&self) -> Manifest {
+        Manifest { groups: Vec::new(), ledger: None, ..self.clone() }
     }
 
     /// The files in the folder that belong to the data set.
