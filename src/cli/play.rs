@@ -84,6 +84,7 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     bar.finish_and_clear();
     let outcome = match outcome {
         Ok(outcome) => outcome,
+        Err(e) if game.moves().is_empty() => return Err(e),
         Err(e) => {
             // What was played is worth keeping, without a result.
             let header = Header { players: [&names[0], &names[1]], rules: &rules, result: "" };
