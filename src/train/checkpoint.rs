@@ -25,6 +25,9 @@ const SECOND: &str = "optimizer/second";
 /// Key of the run's state (JSON) in the metadata.
 const STATE_KEY: &str = "edgezero.run";
 
+/// What to do about a run that was begun in another way.
+const GO_ON: &str = "the same options and profile as at the start, or another --out for a new run";
+
 /// What the numbers of a run depend on besides its data: equal settings and threads give equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Settings {
@@ -48,16 +51,20 @@ impl Settings {
         Settings { data, config }
     }
 
-    /// Refuses to go on under other settings than the run began with.
+    /// Refuses to go on with other records, or under other settings, than the run began with.
     pub(super) fn check_same(&self, now: &Settings, path: &Path) -> Result<()> {
-        let go_on = "the same options and profile as at the start, or another --out for a new run";
         if self.data != now.data {
-            return Err(Error::new(path.display(), "the run began with other game records").hint(go_on));
+            return Err(Error::new(path.display(), "the run began with other game records").hint(GO_ON));
         }
+        self.check_same_config(now, path)
+    }
+
+    /// The same for the settings alone.
+    pub(super) fn check_same_config(&self, now: &Settings, path: &Path) -> Result<()> {
         for (key, was) in &self.config {
             let is = now.config.get(key).unwrap_or(&serde_json::Value::Null);
             if is != was {
-                return Err(Error::new(path.display(), format!("{key} is {is} now, the run began with {was}")).hint(go_on));
+                return Err(Error::new(path.display(), format!("{key} is {is} now, the run began with {was}")).hint(GO_ON));
             }
         }
         Ok(())
@@ -162,7 +169,7 @@ impl CheckpointFile {
     }
 }
 
-/// What an unfinished run began with, as far as a new session must follow it.
+/// What a run began with, as far as a new session must follow it, and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     /// Identity of the shards learned from.
@@ -177,13 +184,20 @@ pub struct Begun {
     pub total_steps: u64,
 }
 
-/// The run in this folder, by the latest of its checkpoints that can be read; none if there is none.
-pub fn begun(dir: &Path) -> Result<Option<Begun>> {
-    let latest = list(dir)?.iter().rev().find_map(|path| CheckpointFile::open(path).ok());
-    let Some(CheckpointFile { settings, state, .. }) = latest else { return Ok(None) };
-    let number = |key: &str| settings.config.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0) as usize;
-    let (batch_size, accumulate) = (number("batch_size"), number("accumulate"));
-    Ok(Some(Begun { data: settings.data, batch_size, accumulate, step: state.step, total_steps: state.total_steps }))
+impl Begun {
+    /// Whether there is no step left to be done.
+    pub fn is_complete(&self) -> bool {
+        self.step >= self.total_steps
+    }
+
+    /// The run in this folder, by the latest of its checkpoints that can be read; none if there is none.
+    pub(super) fn find(dir: &Path) -> Result<Option<Begun>> {
+        let latest = list(dir)?.iter().rev().find_map(|path| CheckpointFile::open(path).ok());
+        let Some(CheckpointFile { settings, state, .. }) = latest else { return Ok(None) };
+        let number = |key: &str| settings.config.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0) as usize;
+        let (batch_size, accumulate) = (number("batch_size"), number("accumulate"));
+        Ok(Some(Begun { data: settings.data, batch_size, accumulate, step: state.step, total_steps: state.total_steps }))
+    }
 }
 
 /// Checkpoints of a run's folder, oldest first.
@@ -196,14 +210,17 @@ pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| Error::io(dir, &e))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let step = name.strip_prefix(PREFIX).and_then(|n| n.strip_suffix(SUFFIX)).and_then(|n| n.parse::<u64>().ok());
-        if let Some(step) = step {
+        if let Some(step) = step_of(&path.file_name().unwrap_or_default().to_string_lossy()) {
             found.push((step, path));
         }
     }
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The step of the checkpoint that a file of this name is.
+pub(super) fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 /// Removes all but the latest `kept` checkpoints.

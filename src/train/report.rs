@@ -6,12 +6,15 @@ use crate::compute::Losses;
 use crate::device::sensors::Reading;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Longest time that lines wait in memory: cards and flash wear by small writes.
 const FLUSH_EVERY: Duration = Duration::from_secs(20);
+
+/// Longest line that is read, in bytes: ours have one or two thousand.
+const LINE_BYTES_MAX: u64 = 1 << 16;
 
 /// What happened in a run.
 #[derive(Clone, Debug)]
@@ -252,11 +255,12 @@ impl Drop for MetricsFile {
 fn bytes_up_to(file: &File, step: u64) -> std::io::Result<u64> {
     let mut reader = BufReader::new(file);
     let mut kept = 0;
-    let mut line = String::new();
+    let mut line = Vec::new();
     loop {
         line.clear();
-        let n = reader.read_line(&mut line)?;
-        let known: Option<Value> = line.ends_with('\n').then(|| serde_json::from_str(&line).ok()).flatten();
+        // Bytes, since a power cut leaves anything in the place of the last lines.
+        let n = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+        let known: Option<Value> = line.ends_with(b"\n").then(|| serde_json::from_slice(&line).ok()).flatten();
         let is_done = |line: Value| line["step"].as_u64().is_some_and(|s| s < step || (s == step && line["kind"] == "train"));
         match known.is_some_and(is_done) {
             true => kept += n as u64,
@@ -286,6 +290,20 @@ mod tests {
         let steps: Vec<u64> = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["step"].as_u64().unwrap()).collect();
         // The run validates at step 20 before it goes on.
         assert_eq!(steps, [10, 10, 20]);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_a_power_cut_leaves_is_the_end() {
+        let dir = std::env::temp_dir().join(format!("edgezero-metrics-torn-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let whole = b"{\"kind\":\"train\",\"step\":1}\n";
+        let long = vec![b' '; 3 * LINE_BYTES_MAX as usize];
+        for torn in [&b"{\"kind\":\"tr\xff\xfe\n"[..], &[0; 4096], b"\xff", &long] {
+            std::fs::write(dir.join("m.jsonl"), [&whole[..], torn, whole].concat()).unwrap();
+            drop(MetricsFile::open(&dir, "m.jsonl", 9).unwrap());
+            assert_eq!(std::fs::read(dir.join("m.jsonl")).unwrap(), whole, "{} bytes", torn.len());
+        }
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
