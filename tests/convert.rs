@@ -205,7 +205,7 @@ fn what_cannot_be_converted_is_said() {
         stop: &Stop::default(),
     };
     let said = convert(&tight, &mut |_| ()).unwrap_err().to_string();
-    assert!(said.contains("MB of memory, it may have 1 MB\ntry: "), "{said}");
+    assert!(said.contains("MiB of memory, it may have 1 MiB\ntry: "), "{said}");
 }
 
 #[test]

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/small9/small9.sgf");
-
 /// A place with a few games and a profile of a tiny run: some 25 steps with a checkpoint every fourth.
 struct Place {
     dir: TempDir,
@@ -17,32 +15,7 @@ struct Place {
 impl Place {
     fn new(name: &str) -> Place {
         let dir = TempDir::new(&format!("train-{name}"));
-        let games = std::fs::read_to_string(CORPUS).unwrap();
-        let some: String = games.split_inclusive("\n(").take(16).collect();
-        std::fs::create_dir(dir.path().join("sgf")).unwrap();
-        std::fs::write(dir.path().join("sgf/games.sgf"), some.trim_end_matches('(')).unwrap();
-        let profile = include_str!("../profiles/desktop.toml");
-        let mut text = String::new();
-        for line in profile.lines() {
-            let key = line.split('=').next().unwrap_or("").trim();
-            let value = match key {
-                "net" => "\"b1c8\"",
-                "board_size" => "9",
-                "batch_size" => "16",
-                "warmup_steps" => "4",
-                "report_steps" | "checkpoint_steps" => "4",
-                "checkpoints_kept" => "20",
-                "epochs" => "1",
-                "validation_fraction" => "0.4",
-                _ => {
-                    text.push_str(line);
-                    text.push('\n');
-                    continue;
-                }
-            };
-            text.push_str(&format!("{key} = {value}\n"));
-        }
-        std::fs::write(dir.path().join("tiny.toml"), text).unwrap();
+        common::tiny_run(dir.path(), 16);
         Place { dir }
     }
 

@@ -305,11 +305,12 @@ fn show(progress: &Progress, event: &Event) {
             r.total_steps,
             r.seconds_left(),
             &format!(
-                "{:.0} pos/s policy {:.2} value {:.2} top-1 {:.1}%{}",
+                "{:.0} pos/s policy {:.2} value {:.2} top-1 {:.1}%{}{}",
                 r.positions_per_second,
                 r.losses.policy_mean(),
                 r.losses.value_mean(),
                 100.0 * r.losses.policy_top1(),
+                r.busy_share.map_or(String::new(), |share| format!(" GPU busy {:.0}%", 100.0 * share)),
                 on_board(r.board.as_deref()).iter().map(|(_, value)| format!(" {value}")).collect::<String>()
             ),
             &[
@@ -323,6 +324,7 @@ fn show(progress: &Progress, event: &Event) {
                 ("value", format!("{:.3}", r.losses.value_mean())),
             ]
             .into_iter()
+            .chain(r.busy_share.map(|share| ("busy", format!("{:.0}%", 100.0 * share))))
             .chain(on_board(r.board.as_deref()))
             .collect::<Vec<_>>(),
         ),

@@ -248,6 +248,8 @@ impl DatasetWriter {
             std::fs::rename(self.dir.join(NEW_LEDGER_NAME), &path).map_err(|e| Error::io(&path, &e))?;
             manifest.ledger = Some(entry);
         }
+        // Whether it stands after a failure is not known, so what it names stays as well as what the old one does.
+        self.in_use.get_or_insert_default().extend(manifest.file_names().map(str::to_string));
         // The files that it names first.
         sync_parent(&self.dir.join(MANIFEST_NAME))?;
         manifest.write(&self.dir)?;

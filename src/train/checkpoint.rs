@@ -5,11 +5,13 @@
 //! | `net/…`, `average/…` | the parameters and norm statistics of the learning net and of its running average |
 //! | `optimizer/first`, `optimizer/second` | momentum, or the two moments of AdamW, flat |
 //!
-//! The metadata hold the step, the length of the run, and the settings that the numbers depend on.
+//! The metadata hold the step, the length of the run, what gradients are multiplied by where a GPU rounds them to a small range, and
+//! the settings that the numbers depend on.
 
 use super::config::{Optimizer, TrainConfig};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
+use crate::compute::GradScale;
 use crate::net::Net;
 use crate::net::tensors::{Decoded, FILE_BYTES_MAX, Named, encode};
 use serde::{Deserialize, Serialize};
@@ -83,6 +85,8 @@ pub(super) struct Checkpoint {
     pub first: Vec<f32>,
     /// AdamW's second moment.
     pub second: Option<Vec<f32>>,
+    /// What gradients are multiplied by, where they are.
+    pub grad_scale: Option<GradScale>,
 }
 
 impl Checkpoint {
@@ -98,7 +102,10 @@ impl Checkpoint {
             tensors.push((SECOND.to_string(), vec![second.len()], second));
         }
         let settings = serde_json::to_string(settings).map_err(|e| Error::new(path.display(), e))?;
-        let state = serde_json::json!({"step": self.step, "total_steps": self.total_steps, "settings": settings});
+        let mut state = serde_json::json!({"step": self.step, "total_steps": self.total_steps, "settings": settings});
+        if let Some(scale) = self.grad_scale {
+            state["grad_scale"] = serde_json::json!(scale);
+        }
         let bytes = encode(&tensors, HashMap::from([(STATE_KEY.to_string(), state.to_string())]))?;
         write_whole(&path, &bytes)?;
         Ok(path)
@@ -119,6 +126,7 @@ struct State {
     step: u64,
     total_steps: u64,
     settings: String,
+    grad_scale: Option<GradScale>,
 }
 
 impl CheckpointFile {
@@ -156,6 +164,7 @@ impl CheckpointFile {
             average: net("average")?,
             first: moments(FIRST)?,
             second,
+            grad_scale: self.state.grad_scale,
         })
     }
 }
@@ -234,10 +243,13 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let net = NetConfig::named("b1c4").unwrap().init(1);
         let first = vec![0.0; net.params().len()];
-        let state = Checkpoint { step: 3, total_steps: 9, average: net.clone(), net: net.clone(), first, second: None };
+        let grad_scale = Some(GradScale { factor: 512.0, fitted_steps: 7 });
+        let (average, second) = (net.clone(), None);
+        let state = Checkpoint { step: 3, total_steps: 9, average, net: net.clone(), first, second, grad_scale };
         let settings = Settings { data: "x".to_string(), config: serde_json::Map::new() };
         let file = CheckpointFile::open(&state.write(&dir, &settings).unwrap()).unwrap();
-        assert!(file.load(&net, Optimizer::Sgd).unwrap().second.is_none());
+        let loaded = file.load(&net, Optimizer::Sgd).unwrap();
+        assert!(loaded.second.is_none() && loaded.grad_scale == grad_scale);
         let told = file.load(&net, Optimizer::AdamW).err().unwrap().to_string();
         assert!(told.contains("tensor 'optimizer/second': missing"), "{told}");
         std::fs::remove_dir_all(&dir).unwrap();

@@ -58,10 +58,16 @@ pub struct Report {
     pub positions_per_second: f64,
     /// Share of the time in which the learner waited for a batch.
     pub waiting_share: f64,
+    /// Share of the time in which the GPU had work; none without one.
+    pub busy_share: Option<f64>,
     /// Learning rate of the last step.
     pub learning_rate: f32,
     /// Mean length of the gradient before clipping.
     pub gradient_norm: f64,
+    /// Steps since the last report that were left out, as their gradients did not fit into the numbers of a GPU.
+    pub skipped_steps: u64,
+    /// What gradients are multiplied by, so that small ones survive rounding; none where they are not.
+    pub grad_scale: Option<f32>,
     /// Sums over the positions since the last report.
     pub losses: Losses,
     /// What the machine says, where it is watched.
@@ -104,17 +110,20 @@ impl Event {
         match self {
             Event::Report(r) => Some(with_board(
                 with_losses(
-                    json!({
-                        "kind": "train",
-                        "step": r.step,
-                        "epoch": rounded(r.epoch),
-                        "positions": r.positions,
-                        "seconds": rounded(r.training.as_secs_f64()),
-                        "positions_per_second": rounded(r.positions_per_second),
-                        "waiting_share": rounded(r.waiting_share),
-                        "learning_rate": f64::from(r.learning_rate),
-                        "gradient_norm": rounded(r.gradient_norm),
-                    }),
+                    with_gpu(
+                        json!({
+                            "kind": "train",
+                            "step": r.step,
+                            "epoch": rounded(r.epoch),
+                            "positions": r.positions,
+                            "seconds": rounded(r.training.as_secs_f64()),
+                            "positions_per_second": rounded(r.positions_per_second),
+                            "waiting_share": rounded(r.waiting_share),
+                            "learning_rate": f64::from(r.learning_rate),
+                            "gradient_norm": rounded(r.gradient_norm),
+                        }),
+                        r,
+                    ),
                     &r.losses,
                 ),
                 r.board.as_deref(),
@@ -125,6 +134,18 @@ impl Event {
             Event::Step { .. } | Event::Checkpoint { .. } => None,
         }
     }
+}
+
+/// What there is to say of a GPU.
+fn with_gpu(mut line: Value, r: &Report) -> Value {
+    if let Some(share) = r.busy_share {
+        line["busy_share"] = rounded(share).into();
+    }
+    if let Some(scale) = r.grad_scale {
+        line["grad_scale"] = f64::from(scale).into();
+        line["skipped_steps"] = r.skipped_steps.into();
+    }
+    line
 }
 
 fn with_losses(mut line: Value, losses: &Losses) -> Value {
@@ -303,8 +324,11 @@ mod tests {
             training: Duration::ZERO,
             positions_per_second: 1.0,
             waiting_share: 0.0,
+            busy_share: None,
             learning_rate: 0.1,
             gradient_norm: 1.0,
+            skipped_steps: 0,
+            grad_scale: None,
             losses: Losses::default(),
             board: None,
         })

@@ -273,6 +273,8 @@ struct Since {
     sums: Tallied,
     steps: u64,
     waited: Duration,
+    /// How long the device had work, where it is another than the host.
+    busy: Option<Duration>,
     /// What the board had drawn before, in J.
     energy_j: Option<f64>,
 }
@@ -326,6 +328,8 @@ impl<O: Ops> Session<'_, O> {
             if keeps {
                 self.write_checkpoint()?;
             }
+            // what the device did meanwhile was no step
+            self.learner.busy();
             since_start += paused.elapsed();
             if let Some(watch) = self.job.watch {
                 watch.rest(worked.elapsed());
@@ -362,6 +366,9 @@ impl<O: Ops> Session<'_, O> {
         }
         since.sums.losses += sums.losses;
         since.sums.norms += sums.norms;
+        since.sums.skipped += sums.skipped;
+        since.sums.grad_scale = sums.grad_scale;
+        since.busy = self.learner.busy().map(|busy| busy + since.busy.unwrap_or_default());
         Ok(())
     }
 
@@ -404,8 +411,11 @@ impl<O: Ops> Session<'_, O> {
             training,
             positions_per_second: since.sums.losses.n as f64 / seconds,
             waiting_share: since.waited.as_secs_f64() / seconds,
+            busy_share: since.busy.map(|busy| busy.as_secs_f64() / seconds),
             learning_rate: self.schedule.rate(step - 1),
-            gradient_norm: since.sums.norms / since.steps as f64,
+            gradient_norm: since.sums.norms / (since.steps - since.sums.skipped).max(1) as f64,
+            skipped_steps: since.sums.skipped,
+            grad_scale: since.sums.grad_scale.map(|scale| scale.factor),
             losses: since.sums.losses,
             board: self.on_board(since, since.sums.losses.n).map(Box::new),
         });
