@@ -16,6 +16,7 @@ mod queue;
 mod tensor;
 mod unpack;
 
+pub use super::Precision;
 pub use ceiling::DeviceCeilings;
 
 use super::*;
@@ -58,29 +59,6 @@ pub struct Prepared {
 
 /// Sums on a device.
 pub struct CudaTally(Buffer);
-
-/// What convolutions round their factors to. Sums, and everything else, are f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Nothing.
-    F32,
-    /// 11 bits and a small range, on tensor cores since sm_70: enough to play.
-    F16,
-    /// 8 bits and the range of f32, on tensor cores since sm_80; f16 on those before.
-    Bf16,
-}
-
-impl Precision {
-    /// The largest relative error of rounding once.
-    pub fn rounding(self) -> f32 {
-        match self {
-            Precision::F32 => 0.0,
-            Precision::F16 => 1.0 / 2048.0,
-            Precision::Bf16 => 1.0 / 256.0,
-        }
-    }
-}
 
 /// The CUDA backend on one device.
 pub struct CudaOps {
