@@ -6,14 +6,19 @@ mod common;
 use common::TempDir;
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const SSHD: &str = "/usr/sbin/sshd";
+/// Longest wait for anything: a machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Tries of what somebody else may spoil: a port that is taken meanwhile, a list of users that is locked.
+const TRIES: usize = 20;
 
 /// Somebody's board: an sshd, and a user who may log in with a key.
 struct Board {
@@ -38,39 +43,20 @@ impl Board {
         let home = dir.path().join("home");
         let root = say(Command::new("id").arg("-u")).trim() == "0";
         let (user, made) = match root {
-            true => (format!("ez{}-{name}", std::process::id()), true),
+            true => (new_user(&home), true),
             false => (say(Command::new("id").arg("-un")).trim().to_string(), false),
         };
-        if made {
-            // `-p *`: no password fits, yet the account is not locked. sshd as root asks for its folder.
-            say(Command::new("useradd").args(["-M", "-p", "*", "-s", "/bin/sh", "-d"]).arg(&home).arg(&user));
-            fs::create_dir_all("/run/sshd").unwrap();
-        }
         for key in ["host", "key"] {
             say(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(dir.path().join(key)));
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (sshd, port) = listening(dir.path());
         let at = dir.path().display();
-        let server = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nAuthorizedKeysFile {at}/key.pub\nStrictModes no\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nPidFile none\nMaxStartups 100\n"
-        );
         let client = format!(
             "Host board\nHostName 127.0.0.1\nPort {port}\nIdentityFile {at}/key\nIdentitiesOnly yes\nBatchMode yes\n\
              UserKnownHostsFile {at}/known\nStrictHostKeyChecking accept-new\nLogLevel ERROR\n"
         );
-        fs::write(dir.path().join("sshd_config"), server).unwrap();
         fs::write(dir.path().join("ssh_config"), client).unwrap();
-        let mut sshd = Command::new(SSHD);
-        sshd.arg("-D").arg("-E").arg(dir.path().join("sshd.log")).arg("-f").arg(dir.path().join("sshd_config"));
-        let sshd = sshd.stdin(Stdio::null()).spawn().unwrap();
         let board = Board { dir, sshd, user, made };
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let log = fs::read_to_string(board.dir.path().join("sshd.log")).unwrap_or_default();
-            assert!(begun.elapsed() < Duration::from_secs(20), "sshd does not listen: {log}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
         fs::create_dir(&home).unwrap();
         board.owns(&home);
         Some(board)
@@ -111,6 +97,52 @@ impl Board {
         append(&path, version.as_bytes());
         path
     }
+}
+
+/// A user without rights for one test.
+fn new_user(home: &Path) -> String {
+    static N: AtomicU32 = AtomicU32::new(0);
+    fs::create_dir_all("/run/sshd").unwrap();
+    for _ in 0..TRIES {
+        let user = format!("ez{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed));
+        // `-p *`: no password fits, yet the account is not locked.
+        let added = Command::new("useradd").args(["-M", "-p", "*", "-s", "/bin/sh", "-d"]).arg(home).arg(&user).output().unwrap();
+        if added.status.success() {
+            return user;
+        }
+        eprintln!("{user}: {}", String::from_utf8_lossy(&added.stderr));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    panic!("no user can be made");
+}
+
+/// An sshd that listens, and its port: one that was free a moment ago.
+fn listening(dir: &Path) -> (Child, u16) {
+    let at = dir.display();
+    for _ in 0..TRIES {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nAuthorizedKeysFile {at}/key.pub\nStrictModes no\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nPidFile none\nMaxStartups 100\n"
+        );
+        fs::write(dir.join("sshd_config"), config).unwrap();
+        let log = dir.join(format!("sshd-{port}.log"));
+        let mut sshd = Command::new(SSHD);
+        sshd.arg("-D").arg("-E").arg(&log).arg("-f").arg(dir.join("sshd_config"));
+        let mut sshd = sshd.stdin(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        // It says so itself: somebody else may answer at that port.
+        while sshd.try_wait().unwrap().is_none() {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            if said.contains(&format!("listening on 127.0.0.1 port {port}")) {
+                return (sshd, port);
+            }
+            assert!(begun.elapsed() < PATIENCE, "sshd does not listen: {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        eprintln!("sshd ended: {}", fs::read_to_string(&log).unwrap_or_default());
+    }
+    panic!("sshd finds no port");
 }
 
 impl Drop for Board {
@@ -327,7 +359,8 @@ fn a_cut_at_any_moment_leaves_the_old_release() {
     // What the cuts left does not stand in the way. A step under way over there may hold the lock for a moment.
     append(&program, b"+");
     let mut output = board.deploy("edgezero", &program);
-    while !output.status.success() && begun.elapsed() < Duration::from_secs(60) {
+    let begun = Instant::now();
+    while !output.status.success() && begun.elapsed() < PATIENCE {
         failed(&output, 1, &["another deploy"]);
         std::thread::sleep(Duration::from_millis(200));
         output = board.deploy("edgezero", &program);

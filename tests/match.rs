@@ -131,10 +131,10 @@ fn a_killed_match_goes_on() {
 }
 
 fn wait_for_games(dir: &Path, n: usize) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(300);
     let count = || std::fs::read_to_string(dir.join("m/games.jsonl")).map_or(0, |text| text.matches('\n').count());
     while count() < n {
-        assert!(Instant::now() < until, "{} games after a minute", count());
+        assert!(Instant::now() < until, "{} games after five minutes", count());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -154,10 +154,12 @@ fn engines_that_fail_lose_with_a_reason() {
     ];
     for (name, script, kind, what) in cases {
         let engine = engine(dir.path(), name, script);
-        let options = format!("--games 2 --opening none --timeout 0.3 --out {name} --json");
+        // Long enough for a busy machine to start a shell, where no answer is not what is looked for.
+        let timeout = if kind == "timeout" { 3 } else { 60 };
+        let options = format!("--games 2 --opening none --timeout {timeout} --out {name} --json");
         let begun = Instant::now();
         let report = report(&run(dir.path(), a.to_str().unwrap(), &engine, &options));
-        assert!(begun.elapsed() < Duration::from_secs(10), "{name}");
+        assert!(begun.elapsed() < Duration::from_secs(300), "{name}");
         assert_eq!(
             (&report["tally"]["faults"][1][kind], &report["tally"]["pairs"][4]),
             (&Value::from(2), &Value::from(1)),

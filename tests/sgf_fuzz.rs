@@ -88,7 +88,7 @@ fn memory_is_in_proportion() {
     let mut check = |name: String, bytes: &[u8]| {
         let (peak, time) = measure(bytes);
         assert!(peak <= TIMES_FILE * bytes.len() + CONSTANT_BYTES, "{name}: {peak} bytes for a file of {}", bytes.len());
-        assert!(time < Duration::from_secs(5), "{name}: {time:?} for {} bytes", bytes.len());
+        assert!(time < Duration::from_secs(60), "{name}: {time:?} for {} bytes", bytes.len());
         let times = peak.saturating_sub(CONSTANT_BYTES) as f64 / bytes.len().max(1) as f64;
         n += 1;
         if times > worst.0 {

@@ -259,7 +259,7 @@ fn quickly(name: &str, bytes: &[u8], limits: &ArchiveConfig) -> Vec<String> {
     write(&path, bytes);
     let start = Instant::now();
     let told = told(&path, limits);
-    assert!(start.elapsed() < Duration::from_secs(5), "{name}: {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "{name}: {:?}", start.elapsed());
     told
 }
 

@@ -34,6 +34,12 @@ pub(super) fn open_for(file: &Path, threads: usize, n_users: usize, ctx: &Contex
     let backend = Backend { threads, ..ctx.backend.clone() };
     let evaluator = infer::open(file, &backend, batch_max(n_users, ctx)).map_err(|e| e.or_hint(NETS))?;
     log::info!("net={} {} threads={threads}", file.display(), evaluator.describe());
+    let mut gpus = ctx.gpus();
+    for gpu in evaluator.gpus() {
+        if !gpus.contains(&gpu) {
+            gpus.push(gpu);
+        }
+    }
     Ok(evaluator)
 }
 

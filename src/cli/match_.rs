@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::evaluator;
-use super::out::outln;
+use super::out::{energy_line, outln};
 use super::progress::Progress;
 use crate::arena::{
     Entrant, GAMES_MAX, GameLine, Kind, Match, MatchConfig, NetsConfig, OnFault, OpeningConfig, OpeningKind, PlayerConfig,
@@ -165,7 +165,7 @@ pub(super) fn run(args: MatchArgs, ctx: &Context) -> Result<()> {
         config.komi,
         args.games
     );
-    let _watch = ctx.watch(ctx.budget(workers), Some(&match_.dir))?;
+    let watch = ctx.watch(ctx.budget(workers), Some(&match_.dir))?;
     let mut talk = Talk::new(args.games as u64);
     let told = match_.run(&ctx.stop, &mut |tally, line| talk.tell(tally, line));
     talk.progress.finish();
@@ -173,6 +173,10 @@ pub(super) fn run(args: MatchArgs, ctx: &Context) -> Result<()> {
     match json {
         true => outln!("{}", report.to_json())?,
         false => outln!("{}", table(&report))?,
+    }
+    let (seen, n_played) = (watch.seen(), report.tally.games - talk.n_before.unwrap_or(0));
+    if let (Some(joules), 1..) = (seen.energy_j, n_played) {
+        log::info!("{}", energy_line(&seen, joules, n_played as f64, "a game"));
     }
     match ctx.stop.requested() && report.tally.verdict().is_none() && report.tally.games < args.games as u64 {
         true => Err(Error::stopped("match", format!("stopped after {} of {} games", report.tally.games, args.games))

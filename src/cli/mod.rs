@@ -45,12 +45,14 @@ use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::compute::Precision;
 use crate::device::memory::keep_to_one_heap;
+use crate::device::nvml::Place;
 use crate::device::{Budget, Machine, Tree, Watch};
 use crate::infer::backend::{Backend, BackendChoice, parse_gpus};
 use crate::profile::{self, Profile};
 use argh::{FromArgs, SubCommands};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Threads of a run beside those that compute, read or gather: signals, the watch, progress, the program's own.
 const THREADS_BESIDE: usize = 4;
@@ -136,6 +138,8 @@ pub(super) struct Context {
     pub(super) machine: Machine,
     /// Set by Ctrl-C and SIGTERM, and by the watch.
     pub(super) stop: Stop,
+    /// GPUs on which nets were opened to play.
+    gpus: Mutex<Vec<Place>>,
 }
 
 impl Context {
@@ -148,7 +152,13 @@ impl Context {
     /// A watch over memory, heat, and the disk of the folder `writes_to`.
     fn watch(&self, budget: Budget, writes_to: Option<&Path>) -> Result<Watch> {
         let writes_to = writes_to.map(Path::to_path_buf);
-        Watch::start(Tree::machine(), &self.profile.watch, budget.bytes(), writes_to, &self.stop)
+        let watch = Watch::start(Tree::machine(), &self.profile.watch, budget.bytes(), writes_to, &self.stop)?;
+        watch.follow(self.gpus().clone());
+        Ok(watch)
+    }
+
+    fn gpus(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.gpus.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,7 +205,7 @@ fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
         threads,
         precision: args.precision.0,
     };
-    let ctx = Context { profile, backend, threads, machine, stop: Stop::on_signals()? };
+    let ctx = Context { profile, backend, threads, machine, stop: Stop::on_signals()?, gpus: Mutex::default() };
     let done = args.command.run(&ctx);
     done.map_err(|e| ctx.stop.why().map_or(e.clone(), |why| e.because(why)))
 }

@@ -3,7 +3,7 @@
 use super::Context;
 use super::evaluator;
 use super::gtp::config;
-use super::out::outln;
+use super::out::{energy_line, outln};
 use crate::base::fs::WholeFile;
 use crate::base::{Error, Result};
 use crate::go::{Color, Game, Rules, Size};
@@ -77,7 +77,7 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
         (Some(program), Color::Black) => Seats::Two { black: &mut session, white: program },
         (Some(program), Color::White) => Seats::Two { black: program, white: &mut session },
     };
-    let _watch = ctx.watch(ctx.budget(1), None)?;
+    let watch = ctx.watch(ctx.budget(1), None)?;
     let bar = ProgressBar::new_spinner();
     let outcome = play_game(&mut seats, &mut game, &ctx.stop, |game| bar.set_message(format!("move {}", game.moves().len())))?;
     bar.finish_and_clear();
@@ -87,6 +87,10 @@ pub(super) fn run(args: PlayArgs, ctx: &Context) -> Result<()> {
     outln!("{}", board_text(game.board(), game.moves().last().map(|&(_, mv)| mv)))?;
     let [black, white] = &names;
     outln!("X {black}, O {white}: {result} after {} moves, komi {}", game.moves().len(), game.komi())?;
+    let seen = watch.seen();
+    if let Some(joules) = seen.energy_j {
+        outln!("{}", energy_line(&seen, joules, game.moves().len() as f64, "a move"))?;
+    }
     if let Some(file) = &mut sgf {
         let header = Header { players: [black, white], rules: &rules, result: &result };
         file.write(to_sgf(&game, &header).as_bytes())?;

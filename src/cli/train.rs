@@ -1,17 +1,17 @@
 //! `edgezero train`: records to shards where they changed, then a run.
 
 use super::Context;
-use super::out::outln;
+use super::out::{energy_line, outln};
 use super::progress::Progress;
 use crate::base::{Error, Result};
 use crate::compute::cpu::CpuOps;
 use crate::compute::cuda::Precision;
 use crate::compute::{Losses, Ops};
-use crate::corpus::ConvertConfig;
+use crate::corpus::{ConvertConfig, source_now};
 use crate::device::peak_rss_bytes;
 use crate::infer::BackendChoice;
 use crate::profile::Profile;
-use crate::shard::Dataset;
+use crate::shard::{Dataset, Source};
 use crate::train::{self, BatchSize, Begun, Event, Job, METRICS_NAME, OnBoard, Start, TrainConfig, Validation};
 use argh::FromArgs;
 use std::path::{Path, PathBuf};
@@ -129,7 +129,14 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
         stop: &ctx.stop,
     };
     match ctx.backend.cuda(Precision::Bf16)?.pop() {
-        Some(gpu) => train_on(gpu, job, batch),
+        Some(gpu) => {
+            watch.follow(gpu.gpu().into_iter().collect());
+            let budget = match gpu.context().facts().integrated {
+                true => budget,
+                false => budget.with_gpu(gpu.context().memory()?.0),
+            };
+            train_on(gpu, Job { budget, ..job }, batch)
+        }
         None => {
             if ctx.backend.precision.is_some_and(|asked| asked != Precision::F32) {
                 log::info!("precision: f32 (the CPU backend trains in nothing else)");
@@ -148,23 +155,47 @@ fn follow(config: &mut TrainConfig, begun: Option<&Begun>) -> BatchSize {
     BatchSize::Fixed
 }
 
-/// The shards of the folder of records, made anew if it changed. A run that goes on keeps the shards it began with.
+/// The shards of the folder of records, made anew if it changed. A run that goes on keeps the shards it began with, and so
+/// does one that is finished.
 fn make_shards(config: &TrainConfig, begun: Option<&Begun>, ctx: &Context) -> Result<PathBuf> {
     let dir = &config.sgf_dir;
     let shards = shards_dir(dir);
-    let unfinished = begun.filter(|begun| begun.step < begun.total_steps);
-    let is_its_data = |data: &str| Dataset::open(&shards).is_ok_and(|dataset| dataset.manifest().source.identity == data);
-    if unfinished.is_some_and(|begun| is_its_data(&begun.data)) {
-        log::info!("shards: {} are those the run began with; newer records wait for the next run", shards.display());
+    let convert = ConvertConfig { workers: config.parse_workers, ..ctx.profile.convert.clone() };
+    let source = Dataset::open(&shards).ok().map(|dataset| dataset.manifest().source.clone());
+    if let (Some(begun), Some(source)) = (begun, source.filter(|source| begun.is_some_and(|begun| begun.data == source.identity)))
+    {
+        log::info!("shards: {} are those the run began with", shards.display());
+        tell_changes(dir, &shards, &convert, begun, &source);
         return Ok(shards);
     }
     if !dir.exists() {
         let hint = format!("mkdir -p {}, and put .sgf files there; or --sgf-dir with the folder that has them", dir.display());
         return Err(Error::new(dir.display(), "no such folder of game records").hint(hint));
     }
-    let convert = ConvertConfig { workers: config.parse_workers, ..ctx.profile.convert.clone() };
     super::convert::refresh(std::slice::from_ref(dir), &shards, &convert, ctx)?;
     Ok(shards)
+}
+
+/// Says what a run that goes on will not learn: records that changed since it began.
+fn tell_changes(dir: &Path, shards: &Path, convert: &ConvertConfig, begun: &Begun, source: &Source) {
+    // A folder that is gone is no matter for a run that has its shards.
+    let Ok(now) = source_now(&[dir.to_path_buf()], shards, convert) else { return };
+    if now.identity == source.identity {
+        return;
+    }
+    let what = match begun.step < begun.total_steps {
+        true => "it goes on with what it began with",
+        false => "it is finished",
+    };
+    log::warn!(
+        "{}: records or [convert] settings changed since the run began ({} files of {:.1} MB then, {} of {:.1} MB now); {what}\n\
+         try: edgezero train with another --out, which learns from all of them",
+        dir.display(),
+        source.n_files,
+        source.bytes as f64 / 1e6,
+        now.n_files,
+        now.bytes as f64 / 1e6,
+    );
 }
 
 /// `data/sgf` keeps its shards in `data/sgf.shards`.
@@ -210,9 +241,8 @@ fn train_on<O: Ops>(ops: O, job: Job<'_>, batch: BatchSize) -> Result<()> {
         summary.positions as f64 / seconds.max(1e-9),
         peak_rss_bytes() >> 20
     )?;
-    if let Some(joules) = summary.energy_j {
-        let per_thousand = joules * 1000.0 / (summary.positions as f64).max(1.0);
-        outln!("energy: {:.1} kJ, {per_thousand:.1} J for a thousand positions", joules / 1000.0)?;
+    if let (Some(watch), Some(joules)) = (job.watch, summary.energy_j) {
+        outln!("{}", energy_line(&watch.seen(), joules, summary.positions as f64 / 1000.0, "a thousand positions"))?;
     }
     outln!("net: {}", job.out.join(train::AVERAGE_NAME).display())?;
     outln!("for KataGo and its GUIs: {}", job.out.join(train::KATAGO_NAME).display())?;
@@ -267,6 +297,7 @@ fn on_board(board: Option<&OnBoard>) -> Vec<(&'static str, String)> {
     let it = &board.reading;
     let parts = [
         ("gpu", it.gpu_load.map(|load| format!("{:.0}%", 100.0 * load))),
+        ("gpu_memory", it.gpu_memory_mb.map(|mb| format!("{mb:.0}MiB"))),
         ("heat", it.hottest().map(|hottest| format!("{:.0}°C", hottest.value))),
         ("watts", it.power_w.map(|watts| format!("{watts:.1}W"))),
         ("energy", board.joules_per_thousand.map(|joules| format!("{joules:.1}J/1000"))),

@@ -410,6 +410,11 @@ pub trait Ops: Send + Sync {
     /// One line: the backend, its threads or device.
     fn describe(&self) -> String;
 
+    /// Where the GPU is that computes; none where the processor does.
+    fn gpu(&self) -> Option<crate::device::nvml::Place> {
+        None
+    }
+
     /// Runs a walk over many operations that asks for no results. A device may gather them and do them together at the end;
     /// what fails there is told by the next result that is asked for.
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R;

@@ -13,7 +13,7 @@ use crate::base::fs::{WholeFile, create_dir};
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::shard::{
-    Completeness, Dataset, DatasetWriter, Group, GroupEntry, LEDGER_NAME, Manifest, Report, Unfinished, open_ledger,
+    Completeness, Dataset, DatasetWriter, Group, GroupEntry, LEDGER_NAME, Manifest, Report, Source, Unfinished, open_ledger,
 };
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,14 @@ pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Conve
     let manifest = finish(job, survey, writer, entries)?;
     let groups_kept = manifest.groups.len() - groups_made.min(manifest.groups.len());
     Ok(Converted { groups_made, groups_kept, manifest })
+}
+
+/// What the sources are just now, by their names, sizes and times alone: nothing of them is read.
+///
+/// # Errors
+/// No path that is there.
+pub fn source_now(paths: &[PathBuf], out: &Path, config: &ConvertConfig) -> Result<Source> {
+    Ok(survey(paths, out, config, None)?.source)
 }
 
 /// Does everything but shards: reads, repairs, filters, replays and knows again each game, and tells what would become of

@@ -41,6 +41,6 @@ mod walk;
 mod worker;
 
 pub use config::{ArchiveConfig, ConvertConfig, Duplicates, Variations, Weight};
-pub use convert::{Conversion, Converted, Progress, convert, dry_run};
+pub use convert::{Conversion, Converted, Progress, convert, dry_run, source_now};
 pub use ledger::{LedgerLine, Verdict};
 pub use quarantine::quarantine;

@@ -77,17 +77,19 @@ enum Version {
 const NO_LIMIT: u64 = 1 << 62;
 
 impl ControlGroup {
-    /// What its processes hold that cannot be dropped, in bytes: clean pages of files are left out.
+    /// What its processes hold that cannot be dropped, in bytes: pages of files are left out, those in use as well. Mapped
+    /// shards fill what a group leaves to them, and are the first to go.
     pub fn used_bytes(&self, tree: &Tree) -> Option<u64> {
-        let (usage, inactive) = match self.version {
-            Version::One => ("memory.usage_in_bytes", "total_inactive_file"),
-            Version::Two => ("memory.current", "inactive_file"),
+        let (usage, droppable) = match self.version {
+            Version::One => ("memory.usage_in_bytes", ["total_inactive_file", "total_active_file"]),
+            Version::Two => ("memory.current", ["inactive_file", "active_file"]),
         };
         let used = u64::try_from(tree.number(&format!("{}/{usage}", self.dir))?).ok()?;
         let stat = tree.text(&format!("{}/memory.stat", self.dir)).unwrap_or_default();
-        let is_field = |line: &&str| line.split_whitespace().next() == Some(inactive);
-        let droppable = stat.lines().find(is_field).and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        Some(used.saturating_sub(droppable.unwrap_or(0)))
+        let fields = stat.lines().filter_map(|line| line.split_once(' '));
+        let droppable =
+            fields.filter(|(name, _)| droppable.contains(name)).filter_map(|(_, bytes)| bytes.trim().parse::<u64>().ok());
+        Some(used.saturating_sub(droppable.sum()))
     }
 }
 
@@ -119,6 +121,17 @@ pub fn control_group(tree: &Tree) -> Option<ControlGroup> {
         }
     }
     found.into_iter().min_by_key(|group| group.limit_bytes)
+}
+
+/// Memory in bytes from which on what others hold of a group's limit is counted: kernel memory of this process, and what
+/// the kernel keeps ready for each core, look like theirs.
+const BESIDE_MIN: u64 = 32 << 20;
+
+/// Memory in bytes that other processes leave of the narrowest control group's limit; none where there is no limit.
+pub(super) fn left_in_group(tree: &Tree) -> Option<u64> {
+    let group = control_group(tree)?;
+    let beside = group.used_bytes(tree)?.saturating_sub(Process::read(tree).held_bytes);
+    Some(group.limit_bytes.saturating_sub(if beside > BESIDE_MIN { beside } else { 0 }))
 }
 
 /// The folders from `root/path` up to `root`.
@@ -184,4 +197,80 @@ pub(super) fn kib_field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// A folder with these files.
+    fn recorded(name: &str, files: &[(&str, &str)]) -> (PathBuf, Tree) {
+        let root = std::env::temp_dir().join(format!("edgezero-memory-{name}-{}", std::process::id()));
+        for (path, text) in files {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let tree = Tree::under(&root);
+        (root, tree)
+    }
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn the_narrowest_group_of_both_versions_bounds() {
+        let second = [
+            ("proc/self/cgroup", "0::/system.slice/edgezero-train.service\n"),
+            ("sys/fs/cgroup/system.slice/memory.max", "2147483648\n"),
+            ("sys/fs/cgroup/system.slice/edgezero-train.service/memory.max", "max\n"),
+            ("sys/fs/cgroup/system.slice/edgezero-train.service/memory.high", "1073741824\n"),
+            ("sys/fs/cgroup/system.slice/edgezero-train.service/memory.current", "943718400\n"),
+            (
+                "sys/fs/cgroup/system.slice/edgezero-train.service/memory.stat",
+                "anon 104857600\nfile 838860800\ninactive_anon 104857600\ninactive_file 524288000\nactive_file 314572800\n",
+            ),
+        ];
+        // As on a board with JetPack 4: the limit is in the parent, the root says that there is none.
+        let first = [
+            ("proc/self/cgroup", "11:name=systemd:/box/run\n4:cpu,memory:/box/run\n0::/elsewhere\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "536870912\n"),
+            ("sys/fs/cgroup/memory/box/memory.usage_in_bytes", "524288000\n"),
+            (
+                "sys/fs/cgroup/memory/box/memory.stat",
+                "inactive_file 1\ntotal_inactive_file 314572800\ntotal_active_file 104857600\n",
+            ),
+            ("sys/fs/cgroup/memory/box/run/memory.limit_in_bytes", "9223372036854771712\n"),
+        ];
+        // A container: its own group is the root of what it sees.
+        let inside = [
+            ("proc/self/cgroup", "4:memory:/docker/0123\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n"),
+            ("sys/fs/cgroup/memory/memory.usage_in_bytes", "1048576\n"),
+        ];
+        let cases = [("second", &second[..], 1024, 100), ("first", &first, 512, 100), ("inside", &inside, 256, 1)];
+        for (name, files, limit, used) in cases {
+            let (root, tree) = recorded(name, files);
+            assert_eq!(resident_bound(&tree, 4096 * MIB), (limit * MIB, Bound::ControlGroup), "{name}");
+            assert_eq!(resident_bound(&tree, 200 * MIB), (200 * MIB, Bound::Machine), "{name}");
+            assert_eq!(control_group(&tree).unwrap().used_bytes(&tree), Some(used * MIB), "{name}");
+            // Nothing is recorded of this process, so what is held is others'. One MiB is nothing.
+            let left = if used > 1 { limit - used } else { limit };
+            assert_eq!(left_in_group(&tree), Some(left * MIB), "{name}");
+            std::fs::remove_dir_all(root).unwrap();
+        }
+    }
+
+    #[test]
+    fn no_limit_is_none() {
+        let free = [
+            ("proc/self/cgroup", "4:memory:/a\n0::/\n"),
+            ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/memory.max", "max\n"),
+        ];
+        let (root, tree) = recorded("free", &free);
+        assert_eq!(resident_bound(&tree, 4096 * MIB), (4096 * MIB, Bound::Machine));
+        std::fs::remove_dir_all(root).unwrap();
+    }
 }

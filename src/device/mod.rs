@@ -10,6 +10,7 @@ pub mod cuda;
 pub mod governor;
 pub mod guard;
 pub mod memory;
+pub mod nvml;
 pub mod sensors;
 pub mod software;
 pub mod storage;
@@ -40,7 +41,7 @@ pub struct Machine {
     pub ram_bytes: u64,
     /// Who says so.
     pub ram_bound: Bound,
-    /// Memory in bytes that can be had without swapping: `MemAvailable`.
+    /// Memory in bytes that can be had without swapping: `MemAvailable`, or what others leave of the control group's limit.
     pub ram_available_bytes: u64,
     /// Addresses in bytes that this process may map (`ulimit -v`); none without a limit.
     pub address_bytes: Option<u64>,
@@ -63,12 +64,13 @@ impl Machine {
         // Affinity and quota are this process's, and say nothing about a recorded board.
         let here = || std::thread::available_parallelism().map_or(1, |n| n.get());
         let recorded = if tree.is_machine() { 0 } else { clocks::Cpu::read(&tree).online };
+        let available = memory.available_bytes.unwrap_or(total);
         Machine {
             model: board::model(&tree),
             cores: if recorded > 0 { recorded } else { here() },
             ram_bytes,
             ram_bound,
-            ram_available_bytes: memory.available_bytes.unwrap_or(total).min(ram_bytes),
+            ram_available_bytes: available.min(ram_bytes).min(memory::left_in_group(&tree).unwrap_or(u64::MAX)),
             address_bytes: memory::address_limit_bytes(&tree),
             page_bytes: page_bytes(root).unwrap_or(PAGE_BYTES_USUAL),
         }

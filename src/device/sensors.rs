@@ -1,8 +1,9 @@
-//! Load, clocks, heat and power while work goes on, read from sysfs.
+//! Load, clocks, heat and power while work goes on, read from sysfs; of GPUs that are cards, from NVIDIA's library.
 //!
 //! Where the values are depends on chip and kernel, and some nodes appear only when a driver is awake: what is missing is
 //! looked for again now and then. Loads are told by the kernel in thousandths, temperatures in thousandths of a degree.
 
+use super::nvml::{Card, Place};
 use super::tree::Tree;
 use serde::{Serialize, Serializer};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ const RAIL_BEHIND: &str = "VDDQ_VDD2_1V8AO";
 const ZONES_LEFT_OUT: [&str; 2] = ["pmic", "thermal-fan-est"];
 /// Sensors of PC processors among the hardware monitors.
 const PC_MONITORS: [&str; 3] = ["coretemp", "k10temp", "zenpower"];
+/// Name of the rail of a GPU whose library tells its power.
+const CARD_RAIL: &str = "GPU card";
 /// A sensor that is switched off says -256 °C; none that works is below this, in thousandths of a degree.
 const TEMPERATURE_MIN: i64 = -40_000;
 
@@ -42,6 +45,9 @@ pub struct Reading {
     /// Clock of the GPU in MHz.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu_mhz: Option<f64>,
+    /// Memory in MiB that is in use of the GPU's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_memory_mb: Option<f64>,
     /// Clock of the first core in MHz.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_mhz: Option<f64>,
@@ -54,7 +60,7 @@ pub struct Reading {
     /// Power in W by the rail's name.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "by_name")]
     pub rails: Vec<Named>,
-    /// Power in W of the whole board.
+    /// Power in W of the whole board; of the GPUs that compute, where only they are measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub power_w: Option<f64>,
     /// What slows the clocks down just now.
@@ -80,6 +86,14 @@ impl Reading {
     pub fn hottest(&self) -> Option<&Named> {
         self.temperatures.iter().max_by(|a, b| a.value.total_cmp(&b.value))
     }
+
+    /// Whose power is measured, for people.
+    pub fn powered(&self) -> &'static str {
+        match self.rails.iter().all(|rail| rail.name.starts_with(CARD_RAIL)) {
+            true => "the GPU",
+            false => "the board",
+        }
+    }
 }
 
 /// The nodes of this machine's sensors.
@@ -89,6 +103,7 @@ pub struct Sensors {
     gpu: Option<Gpu>,
     zones: Vec<Zone>,
     rails: Vec<Rail>,
+    cards: Vec<Card>,
     looked: Instant,
 }
 
@@ -105,7 +120,8 @@ pub struct Zone {
     pub name: String,
     /// Temperature at which the kernel lowers clocks, in °C.
     pub throttles_at: Option<i64>,
-    node: String,
+    /// None where a card tells it.
+    node: Option<String>,
 }
 
 /// Power of one rail: given, or as voltage and current.
@@ -120,7 +136,30 @@ struct Rail {
 impl Sensors {
     /// Finds the sensors.
     pub fn find(tree: &Tree) -> Sensors {
-        Sensors { gpu: gpu(tree), zones: zones(tree), rails: rails(tree), tree: tree.clone(), looked: Instant::now() }
+        let (gpu, zones, rails) = (gpu(tree), zones(tree), rails(tree));
+        Sensors { gpu, zones, rails, cards: Vec::new(), tree: tree.clone(), looked: Instant::now() }
+    }
+
+    /// Reads the GPUs at these places, too.
+    pub fn follow(&mut self, places: &[Place]) {
+        self.take(Card::at(places));
+    }
+
+    /// Reads all GPUs whose library is there, too.
+    pub fn follow_all(&mut self) {
+        self.take(Card::all());
+    }
+
+    /// A sensor of the chip goes before what a library tells of the same.
+    fn take(&mut self, cards: Vec<Card>) {
+        self.zones.retain(|zone| zone.node.is_some());
+        for (i, card) in cards.iter().enumerate() {
+            let name = numbered("gpu", i, cards.len());
+            if self.zones.iter().all(|zone| zone.name != name) {
+                self.zones.push(Zone { name, throttles_at: card.throttles_at(), node: None });
+            }
+        }
+        self.cards = cards;
     }
 
     /// The sensors of temperature.
@@ -140,26 +179,55 @@ impl Sensors {
 
     /// Looks for everything anew.
     pub fn look_again(&mut self) {
+        let cards = std::mem::take(&mut self.cards);
         *self = Sensors::find(&self.tree);
+        self.take(cards);
     }
 
     fn read_known(&self) -> Reading {
         let number = |node: &String| self.tree.number(node).map(|n| n as f64);
         let gpu = |node: fn(&Gpu) -> &Option<String>| self.gpu.as_ref().and_then(|gpu| number(node(gpu).as_ref()?));
         let temperatures = self.zones.iter().filter_map(|zone| {
-            let value = self.tree.number(&zone.node).filter(|value| *value > TEMPERATURE_MIN)?;
+            let value = self.tree.number(zone.node.as_ref()?).filter(|value| *value > TEMPERATURE_MIN)?;
             Some(Named { name: zone.name.clone(), value: value as f64 / 1000.0 })
         });
         let rails: Vec<Named> = self.rails.iter().filter_map(|rail| rail.read(&self.tree)).collect();
-        Reading {
+        let mut reading = Reading {
             gpu_load: gpu(|gpu| &gpu.load).map(|permille| (permille / 1000.0).clamp(0.0, 1.0)),
             gpu_mhz: gpu(|gpu| &gpu.clock).map(|hz| hz / 1e6),
+            gpu_memory_mb: None,
             cpu_mhz: self.tree.number("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").map(|khz| khz as f64 / 1e3),
             available_mb: super::memory::Memory::read(&self.tree).available_bytes.map(|bytes| (bytes >> 20) as f64),
             temperatures: temperatures.collect(),
-            power_w: board_power(&rails),
+            power_w: None,
             rails,
             throttled_by: throttled_by(&self.tree),
+        };
+        self.add_cards(&mut reading);
+        reading.power_w = board_power(&reading.rails);
+        reading
+    }
+
+    /// What the cards tell, as far as no sensor has told it: the mean of their loads and clocks, the sum of their memory.
+    fn add_cards(&self, reading: &mut Reading) {
+        let told: Vec<_> = self.cards.iter().map(Card::read).collect();
+        let sum = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>());
+        let mean = |values: Vec<f64>| Some(values.len() as f64).and_then(|n| Some(sum(values)? / n));
+        reading.gpu_load = reading.gpu_load.or_else(|| mean(told.iter().filter_map(|it| it.load).collect()));
+        reading.gpu_mhz = reading.gpu_mhz.or_else(|| mean(told.iter().filter_map(|it| it.mhz).collect()));
+        reading.gpu_memory_mb = sum(told.iter().filter_map(|it| it.memory_mb).collect());
+        let has_rails = !reading.rails.is_empty();
+        for (i, it) in told.iter().enumerate() {
+            let name = numbered("gpu", i, told.len());
+            if let (Some(value), true) = (it.celsius, reading.temperatures.iter().all(|zone| zone.name != name)) {
+                reading.temperatures.push(Named { name, value });
+            }
+            if let (Some(value), false) = (it.watts, has_rails) {
+                reading.rails.push(Named { name: numbered(CARD_RAIL, i, told.len()), value });
+            }
+            let new = it.reasons.iter().map(|reason| reason.to_string());
+            let new: Vec<String> = new.filter(|reason| !reading.throttled_by.contains(reason)).collect();
+            reading.throttled_by.extend(new);
         }
     }
 }
@@ -170,6 +238,11 @@ impl Rail {
         let product = || Some(tree.number(&self.volt_mv)? as f64 * tree.number(&self.current_ma)? as f64 / 1e6);
         Some(Named { name: self.name.clone(), value: given.or_else(product)? })
     }
+}
+
+/// The name of one of `n`.
+fn numbered(name: &str, i: usize, n: usize) -> String {
+    if n == 1 { name.to_string() } else { format!("{name}{i}") }
 }
 
 /// The input's rail where one is measured, else the sum of those that are not behind each other.
@@ -207,12 +280,12 @@ fn zones(tree: &Tree) -> Vec<Zone> {
             continue;
         }
         let name = kind.trim_end_matches("-thermal").trim_end_matches("-therm").trim_end_matches("_tegra").to_string();
-        zones.push(Zone { name, throttles_at: throttle_point(tree, &dir), node: format!("{dir}/temp") });
+        zones.push(Zone { name, throttles_at: throttle_point(tree, &dir), node: Some(format!("{dir}/temp")) });
     }
     for dir in tree.beginning("sys/class/hwmon", "hwmon") {
         let is_cpu = tree.text(&format!("{dir}/name")).is_some_and(|name| PC_MONITORS.contains(&name.as_str()));
         if is_cpu && tree.is_there(&format!("{dir}/temp1_input")) {
-            zones.push(Zone { name: "cpu".to_string(), throttles_at: None, node: format!("{dir}/temp1_input") });
+            zones.push(Zone { name: "cpu".to_string(), throttles_at: None, node: Some(format!("{dir}/temp1_input")) });
         }
     }
     zones

@@ -5,6 +5,7 @@
 
 use super::governor::{Governor, HeatLimits};
 use super::guard::{Guard, Look, Reserves, Verdict};
+use super::nvml::Place;
 use super::sensors::{Reading, Sensors};
 use super::storage;
 use super::tree::Tree;
@@ -77,6 +78,8 @@ struct State {
     /// Rest without work until memory is there again.
     is_short: bool,
     is_over: bool,
+    /// GPUs that are to be read as well, from the next look on.
+    to_follow: Option<Vec<Place>>,
 }
 
 impl Shared {
@@ -118,6 +121,13 @@ impl Watch {
     /// What was seen last.
     pub fn seen(&self) -> Seen {
         self.shared.state().seen.clone()
+    }
+
+    /// Reads these GPUs as well from now on.
+    pub fn follow(&self, gpus: Vec<Place>) {
+        if !gpus.is_empty() {
+            self.shared.state().to_follow = Some(gpus);
+        }
     }
 
     /// Rests after a step that took `worked`, as heat, power and memory ask for.
@@ -174,6 +184,11 @@ impl Keeper {
     }
 
     fn look(&mut self, shared: &Shared) {
+        // Outside of the lock: a library may take its time to start.
+        let to_follow = shared.state().to_follow.take();
+        if let Some(gpus) = to_follow.filter(|_| self.tree.is_machine()) {
+            self.sensors.follow(&gpus);
+        }
         let reading = self.sensors.read();
         let seconds = self.last.elapsed().as_secs_f64();
         self.last = Instant::now();

@@ -62,6 +62,11 @@ pub trait Evaluator: Send {
     /// One line: the net and the backend.
     fn describe(&self) -> String;
 
+    /// Where the GPUs are that compute; none where the processor does.
+    fn gpus(&self) -> Vec<crate::device::nvml::Place> {
+        Vec::new()
+    }
+
     /// KataGo's model version of the net; 8 is that of ours.
     fn version(&self) -> u32 {
         8

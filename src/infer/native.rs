@@ -137,6 +137,10 @@ impl<O: Ops> Evaluator for Native<O> {
         format!("{} on {}", self.name, self.net.ops().describe())
     }
 
+    fn gpus(&self) -> Vec<crate::device::nvml::Place> {
+        self.net.ops().gpu().into_iter().collect()
+    }
+
     fn version(&self) -> u32 {
         self.version
     }

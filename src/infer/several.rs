@@ -43,6 +43,10 @@ impl<O: Ops> Evaluator for Several<O> {
         format!("{} and {} more", self.0[0].describe(), self.0.len() - 1)
     }
 
+    fn gpus(&self) -> Vec<crate::device::nvml::Place> {
+        self.0.iter().flat_map(Evaluator::gpus).collect()
+    }
+
     fn version(&self) -> u32 {
         self.0[0].version()
     }

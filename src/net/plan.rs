@@ -113,6 +113,7 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
+    /// In the order of the fields.
     pub fn all(&self) -> [Slot; 5] {
         [self.policy, self.pass, self.value, self.score, self.ownership]
     }
@@ -166,6 +167,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The steps of `arch`, with what a gradient needs of them where `purpose` is training.
     pub fn new(arch: &Arch, purpose: Purpose) -> Plan {
         let mut b = Builder { steps: Vec::new(), extents: Vec::new(), saved_len: 0 };
         let outputs = b.network(arch);

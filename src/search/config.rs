@@ -56,7 +56,7 @@ impl SearchConfig {
         let change = |key: &str, was: usize, is: usize| (was != is).then(|| format!("{key} {was} -> {is}"));
         let changes =
             [change("search.cache_mb", self.cache_mb, fitted.cache_mb), change("search.tree_mb", self.tree_mb, fitted.tree_mb)];
-        budget.say_shrunk(&changes.into_iter().flatten().collect::<Vec<_>>());
+        budget.say_shrunk(&needs(self), &changes.into_iter().flatten().collect::<Vec<_>>());
         let needs = needs(&fitted);
         Ok((fitted, needs))
     }

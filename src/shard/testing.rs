@@ -5,13 +5,17 @@ use crate::base::rng::mix;
 use crate::compute::packed::{MOVE_NONE, row_bytes};
 use crate::go::{Color, Size};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A folder that goes away with the test.
 pub struct TempDir(pub PathBuf);
 
 impl TempDir {
+    /// An empty folder of its own, whoever else asks for `name`.
     pub fn new(name: &str) -> TempDir {
-        let dir = std::env::temp_dir().join(format!("edgezero-shard-{name}-{}", std::process::id()));
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("edgezero-shard-{name}-{}-{made}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         TempDir(dir)
     }

@@ -2,7 +2,7 @@
 //!
 //! What is made smaller, in this order, each as far as needed: batches read ahead (`prefetch_factor`, then
 //! `dataloader_workers`), which changes no number of the run; then the batch is halved and `accumulate` doubled, so a step
-//! still has as many positions. A run that goes on keeps the batch that it began with. What does not fit then is refused.
+//! still has as many positions; where only the GPU's own memory is short, that is the one step. A run that goes on keeps the batch that it began with. What does not fit then is refused.
 
 use super::batch::HostBatch;
 use super::config::{Optimizer, TrainConfig};
@@ -43,10 +43,10 @@ pub(super) fn needs<O: Ops>(ops: &O, dataset: &Dataset, net: &Net, config: &Trai
     let n_batches = config.dataloader_workers * (config.prefetch_factor + 1) + 1;
     let mapped: u64 = dataset.manifest().shards.iter().map(|shard| shard.bytes).sum();
     Needs::program()
-        .with("net", weights as u64)
-        .with("optimiser", optimiser as u64)
-        .with("activations", activations as u64)
-        .with("scratch", ops.scratch_bytes(widest) as u64)
+        .with_computing("net", weights as u64)
+        .with_computing("optimiser", optimiser as u64)
+        .with_computing("activations", activations as u64)
+        .with_computing("scratch", ops.scratch_bytes(widest) as u64)
         .with("prefetch", (n_batches * HostBatch::bytes(n, len)) as u64)
         .with("checkpoints", copies as u64)
         .with("games", GAME_BYTES * dataset.n_games())
@@ -65,14 +65,19 @@ pub fn fitted<O: Ops>(
     batch: BatchSize,
 ) -> Result<TrainConfig> {
     let net = NetConfig::named(&config.net)?.init(config.seed);
+    let asked = needs(ops, dataset, &net, config);
     let mut fitted = config.clone();
     loop {
         let needs = needs(ops, dataset, &net, &fitted);
         if budget.fits(&needs) {
-            budget.say_shrunk(&changes(config, &fitted));
+            budget.say_shrunk(&asked, &changes(config, &fitted));
             return Ok(fitted);
         }
-        if !smaller(&mut fitted, batch) {
+        let is_smaller = match budget.gpu_is_short(&needs) {
+            true => smaller_batch(&mut fitted, batch),
+            false => smaller(&mut fitted, batch),
+        };
+        if !is_smaller {
             let hint = match batch {
                 BatchSize::Free => "a smaller --net, a smaller --board-size, or a profile with more memory",
                 BatchSize::Fixed => "the memory that the run began with, or a new --out",
@@ -88,13 +93,20 @@ fn smaller(config: &mut TrainConfig, batch: BatchSize) -> bool {
         config.prefetch_factor = 1;
     } else if config.dataloader_workers > 1 {
         config.dataloader_workers = 1;
-    } else if batch == BatchSize::Free && config.batch_size.is_multiple_of(2) && config.batch_size / 2 >= BATCH_MIN {
-        config.batch_size /= 2;
-        config.accumulate *= 2;
     } else {
-        return false;
+        return smaller_batch(config, batch);
     }
     true
+}
+
+/// Halves the batch, twice as often a step; says whether that may be.
+fn smaller_batch(config: &mut TrainConfig, batch: BatchSize) -> bool {
+    let may = batch == BatchSize::Free && config.batch_size.is_multiple_of(2) && config.batch_size / 2 >= BATCH_MIN;
+    if may {
+        config.batch_size /= 2;
+        config.accumulate *= 2;
+    }
+    may
 }
 
 /// What became of the settings, for people.

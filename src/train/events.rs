@@ -15,6 +15,9 @@ const VERSION: &str = "brain.Event:2";
 /// `SessionLog.SessionStatus.START`: what an earlier file has from this step on is forgotten.
 const SESSION_START: u64 = 1;
 
+/// What the names of event files begin with; TensorBoard looks for it.
+const NAME: &str = "events.out.tfevents.";
+
 /// Kinds of fields, as in the low three bits of a key.
 #[derive(Clone, Copy)]
 enum Wire {
@@ -34,9 +37,10 @@ pub(super) struct EventFile {
 impl EventFile {
     /// Begins a file in the run's folder for a session that starts at `step`.
     pub(super) fn create(dir: &Path, step: u64) -> Result<EventFile> {
-        let seconds = wall_seconds() as u64;
-        // TensorBoard reads the files of a folder by name: the time keeps them in order, the process apart.
-        let path = dir.join(format!("events.out.tfevents.{seconds:010}.edgezero.{}", std::process::id()));
+        // TensorBoard reads the files of a folder by name: the time keeps them in order, the process apart. A board without a
+        // battery starts in the past, so what is there already counts as well.
+        let seconds = (wall_seconds() as u64).max(latest(dir).map_or(0, |latest| latest.saturating_add(1)));
+        let path = dir.join(format!("{NAME}{seconds:010}.edgezero.{}", std::process::id()));
         let file = File::options().create(true).append(true).open(&path).map_err(|e| Error::io(&path, &e))?;
         let mut it = EventFile { path, file, buffer: Vec::new() };
         it.push(&event(0, |message| bytes(message, 3, VERSION.as_bytes())));
@@ -75,6 +79,12 @@ impl EventFile {
         self.buffer.extend(message);
         self.buffer.extend(masked(message).to_le_bytes());
     }
+}
+
+/// The latest time in the names of the folder's event files.
+fn latest(dir: &Path) -> Option<u64> {
+    let names = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter_map(|name| name.strip_prefix(NAME)?.split('.').next()?.parse().ok()).max()
 }
 
 /// The message of a step, with what `fill` adds.
@@ -123,6 +133,17 @@ fn masked(content: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_keep_their_order_when_the_clock_goes_back() {
+        let dir = std::env::temp_dir().join(format!("edgezero-events-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("events.out.tfevents.4000000000.edgezero.1"), "").unwrap();
+        let file = EventFile::create(&dir, 5).unwrap();
+        let name = file.path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(name.starts_with("events.out.tfevents.4000000001.edgezero."), "{name}");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn bytes_are_as_the_format_says() {

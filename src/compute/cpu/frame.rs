@@ -21,6 +21,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// Numbers of the whole frame.
     pub fn elements(self) -> usize {
         self.rows * self.columns * self.stride
     }

@@ -60,6 +60,8 @@ pub(super) struct Team {
     /// One job at a time; the scratch memory of each thread.
     turn: Mutex<()>,
     scratch: Vec<Mutex<CpuBuf>>,
+    /// Numbers that every thread's scratch holds.
+    scratch_len: AtomicUsize,
 }
 
 impl Team {
@@ -76,7 +78,7 @@ impl Team {
             bell: Condvar::new(),
         });
         let scratch = (0..threads).map(|_| Mutex::default()).collect();
-        let mut team = Team { shared, helpers: Vec::new(), turn: Mutex::new(()), scratch };
+        let mut team = Team { shared, helpers: Vec::new(), turn: Mutex::new(()), scratch, scratch_len: AtomicUsize::new(0) };
         for thread in 1..threads {
             let shared = Arc::clone(&team.shared);
             let builder = std::thread::Builder::new().name(format!("compute-{thread}"));
@@ -126,6 +128,13 @@ impl Team {
 
     /// Calls `f` with every item of `parts` and the thread's scratch of `scratch_len` numbers, which hold anything.
     pub fn each<P: Parts>(&self, parts: P, scratch_len: usize, f: impl Fn(P::Item, &mut [f32]) + Sync) {
+        // A helper may miss a job, so all scratch grows here: once a job has been run, running it again allocates nothing.
+        if scratch_len > self.scratch_len.load(Ordering::Relaxed) {
+            for scratch in &self.scratch {
+                lock(scratch).first(scratch_len);
+            }
+            self.scratch_len.fetch_max(scratch_len, Ordering::Relaxed);
+        }
         self.run(parts.count(), |i, thread| {
             // SAFETY: the job hands out every item once.
             let item = unsafe { parts.get(i) };

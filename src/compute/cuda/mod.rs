@@ -156,6 +156,10 @@ impl Ops for CudaOps {
         format!("CUDA ({})", self.context.facts().describe())
     }
 
+    fn gpu(&self) -> Option<crate::device::nvml::Place> {
+        Some(self.context.facts().place)
+    }
+
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R {
         self.queue().begin();
         let _walking = Walking(self);

@@ -2,6 +2,7 @@
 
 use super::{CapabilityText, Driver, check};
 use crate::base::{Error, Result};
+use crate::device::nvml::Place;
 use cudarc::driver::sys::{self, CUcontext, CUdevice, CUdevice_attribute as Attribute};
 use std::ffi::{CStr, c_char};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct Facts {
     pub shared_bytes_max: u32,
     /// Whether it shares the processor's memory, as on every Jetson.
     pub integrated: bool,
+    /// Where it is on the PCI bus.
+    pub place: Place,
 }
 
 impl Facts {
@@ -148,5 +151,10 @@ fn facts(device: CUdevice, ordinal: usize) -> Result<Facts> {
         cache_bytes: number(Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE),
         shared_bytes_max: optin.max(number(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK)),
         integrated: number(Attribute::CU_DEVICE_ATTRIBUTE_INTEGRATED) != 0,
+        place: Place {
+            domain: number(Attribute::CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID),
+            bus: number(Attribute::CU_DEVICE_ATTRIBUTE_PCI_BUS_ID),
+            device: number(Attribute::CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID),
+        },
     })
 }

@@ -79,6 +79,9 @@ impl Examination {
         let software = Software::read(tree);
         let memory = Memory::read(tree);
         let sensors = &mut Sensors::find(tree);
+        if tree.is_machine() {
+            sensors.follow_all();
+        }
         let throttles_at = sensors.zones().iter().filter_map(|zone| Some((zone.name.clone(), zone.throttles_at?)));
         let here = tree.is_machine();
         Examination {

@@ -84,8 +84,9 @@ impl Examination {
     fn gpu_line(&self) -> String {
         let load = self.sensors.gpu_load.map(|load| format!("load {:.0} %", 100.0 * load));
         let clock = self.sensors.gpu_mhz.map(|mhz| format!("{mhz:.0} MHz"));
+        let memory = self.sensors.gpu_memory_mb.map(|mb| format!("{mb:.0} MiB of its memory used"));
         let cards = (!self.board.cards.is_empty()).then(|| self.board.cards.join(", "));
-        joined([cards, self.software.driver.as_ref().map(|driver| format!("driver {driver}")), load, clock])
+        joined([cards, self.software.driver.as_ref().map(|driver| format!("driver {driver}")), load, clock, memory])
     }
 
     fn memory_line(&self) -> String {

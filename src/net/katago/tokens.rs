@@ -26,6 +26,7 @@ pub(super) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
+    /// The tokens of `bytes`, numbers as `numbers` says; `place` is the file in errors.
     pub fn new(place: &'a str, bytes: &'a [u8], numbers: Numbers) -> Tokens<'a> {
         Tokens { place, bytes, at: 0, words: 0, numbers }
     }
