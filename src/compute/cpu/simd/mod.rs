@@ -13,7 +13,7 @@ pub(super) mod half;
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_half;
-mod portable;
+pub(super) mod portable;
 
 /// Numbers of the widest vector.
 pub(super) const WIDTH_MAX: usize = 16;

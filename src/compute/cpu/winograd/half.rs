@@ -159,3 +159,34 @@ impl HalfWeights<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::transform::{Four, Three, Tile};
+    use super::*;
+    use crate::compute::cpu::simd::portable::Portable;
+
+    /// The largest sum of sizes of a row of B', for both passes.
+    fn gain<T: Tile<IN, OUT>, const IN: usize, const OUT: usize>() -> f32 {
+        let mut rows = [0.0f32; IN];
+        for i in 0..IN {
+            let unit = std::array::from_fn(|j| [if i == j { 1.0 } else { 0.0 }; 4]);
+            for (row, v) in rows.iter_mut().zip(T::input(Portable, unit)) {
+                *row += v[0].abs();
+            }
+        }
+        rows.into_iter().fold(0.0, f32::max).powi(2)
+    }
+
+    #[test]
+    fn inputs_grow_as_much_as_is_said() {
+        let (four, three) = (gain::<Four, 6, 4>(), gain::<Three, 5, 3>());
+        assert!((26.2..INPUT_GAIN).contains(&four) && (14.7..14.9).contains(&three), "{four} {three}");
+    }
+
+    #[test]
+    fn powers_of_two() {
+        let cases = [(0.0, 1.0), (1.0, 2.0), (0.9, 1.0), (5.0, 8.0), (f32::NAN, 1.0), (f32::INFINITY, 1.0), (1e-40, 1.0)];
+        cases.iter().for_each(|(x, power)| assert_eq!(power_above(*x), *power, "{x}"));
+    }
+}
