@@ -1,6 +1,6 @@
 # Everything a person does here is one word. `make` alone lists the words.
 .DEFAULT_GOAL := help
-.PHONY: gpu-check help build run test lint check-kernels kernels check cross deploy-jetson rollback-jetson undeploy-jetson soak fuzz corpus clean
+.PHONY: gpu-check test-cuda-sanitized test-cuda-aarch64 help build run test lint check-kernels kernels check cross deploy-jetson rollback-jetson undeploy-jetson soak fuzz corpus clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r word text; do printf '  make %-15s %s\n' "$$word" "$$text"; done
@@ -27,6 +27,14 @@ check-kernels: ## compile every CUDA kernel for five architectures, without a GP
 
 kernels: ## the same, kept in target/kernels: cubins for Nano, TX2, Xavier and Orin, PTX for what came later
 	@scripts/check_kernels.sh --out target/kernels
+
+test-cuda-sanitized: ## the CUDA tests with AddressSanitizer and UndefinedBehaviorSanitizer in the look-alike and its kernels
+	@scripts/need_cargo.sh
+	LOOKALIKE_SANITIZE=1 cargo test --locked --test cuda
+
+test-cuda-aarch64: ## the CUDA tests for aarch64 under qemu-user, in all worlds
+	@scripts/need_cargo.sh
+	@scripts/test_aarch64.sh --cuda
 
 gpu-check: build ## a GPU in under ten minutes: facts, ceilings, results beside the CPU's, speeds, PyTorch beside (gpu-check.json)
 	@scripts/gpu_check.sh

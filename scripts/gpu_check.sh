@@ -32,6 +32,7 @@ fi
 peer="$here/../benches/peers/gpu.py"
 [ -f "$peer" ] || peer="$here/gpu.py"
 if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null && [ -f "$peer" ]; then
+    # it needs net.py and step.py beside it
     timeout 300 python3 "$peer" "$json" | tee -a "$table" || echo "PyTorch did not come to an end" | tee -a "$table"
 else
     echo "left out: PyTorch with CUDA is not installed" | tee -a "$table"

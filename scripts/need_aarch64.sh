@@ -2,9 +2,10 @@
 # Installs what runs aarch64 programs here, and a linker for the tests' own, where apt-get and the right to use it are there; else
 # says what that means for the tests and ends with 1.
 here() {
-    command -v qemu-aarch64 >/dev/null 2>&1 && command -v aarch64-linux-gnu-gcc >/dev/null 2>&1 && [ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]
+    command -v qemu-aarch64 >/dev/null 2>&1 && command -v aarch64-linux-gnu-gcc >/dev/null 2>&1 \
+        && command -v aarch64-linux-gnu-g++ >/dev/null 2>&1 && [ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]
 }
-packages="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+packages="qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross"
 
 here && exit 0
 if command -v apt-get >/dev/null 2>&1; then

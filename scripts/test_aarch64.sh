@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a board will run, run here under qemu-user: unit tests with NEON, the search's signature, and the binary of `make cross` as a
-# person uses it. Float code is some 250 times slower there, so nets are tiny. Each part says how many seconds it took.
+# What a board will run, run here under qemu-user: unit tests with NEON, the search's signature, the CUDA backend on the look-alike of
+# its driver, and the binary of `make cross` as a person uses it. `--cuda` runs the CUDA part alone, in all worlds. Float code is some 250 times slower there, so nets are tiny. Each part says how many seconds it took.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,11 +9,13 @@ scripts/need_target.sh || {
     echo "skipped: tests of the aarch64 code, see above"
     exit 0
 }
+only=${1:-}
 target=aarch64-unknown-linux-gnu
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 work=$(mktemp -d "${TMPDIR:-/tmp}/edgezero-aarch64.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 failed=0
+tested=()
 
 begun=$SECONDS
 part() { # NAME STATUS
@@ -22,19 +24,36 @@ part() { # NAME STATUS
     begun=$SECONDS
 }
 
-# Both at once: linking the binary keeps one core busy for a minute.
-scripts/cross.sh >"$work/cross.log" 2>&1 &
-cross=$!
+# The look-alike and its kernels, made for aarch64 by the cross compiler, under this program.
+cuda() { # PROGRAM OPTION...
+    local status=0
+    LOOKALIKE_EMULATOR="qemu-aarch64 -cpu max" LOOKALIKE_CXX=aarch64-linux-gnu-g++ qemu-aarch64 -cpu max "$@" --test-threads 2 \
+        >"$work/log" 2>&1 || status=$?
+    [ $status = 0 ] || cat "$work/log"
+    grep '^test result:' "$work/log" | tail -n 1 || true
+    part "CUDA on the look-alike, $([ "${LOOKALIKE_WORLDS:-}" = first ] && echo one world a test || echo all worlds)" $status
+}
+
+if [ "$only" != --cuda ]; then
+    # Both at once: linking the binary keeps one core busy for a minute.
+    scripts/cross.sh >"$work/cross.log" 2>&1 &
+    cross=$!
+    tested=(--lib --test search)
+fi
 status=0
 CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc cargo test --locked --no-run --message-format=json \
-    --target $target --config profile.test.debug=false --lib --test search >"$work/built.json" || status=$?
+    --target $target --config profile.test.debug=false "${tested[@]}" --test cuda >"$work/built.json" || status=$?
 part "the tests are built" $status
 if [ $status != 0 ]; then
-    wait $cross || true
+    wait
     exit 1
 fi
-# The program of a test target, by the kind of the target: "lib" for the unit tests.
-program() { sed -nE 's/.*"kind":\["'"$1"'"\].*"executable":"([^"]+)".*/\1/p' "$work/built.json"; }
+# The program of a test target, by its kind and name: "lib" for the unit tests.
+program() { sed -nE 's/.*"kind":\["'"$1"'"\].*"name":"'"$2"'".*"executable":"([^"]+)".*/\1/p' "$work/built.json"; }
+if [ "$only" = --cuda ]; then
+    cuda "$(program test cuda)"
+    exit $failed
+fi
 
 tests() { # NAME CPU PROGRAM FILTER...
     local name="$1 on $2" cpu=$2 program=$3 status=0
@@ -46,8 +65,8 @@ tests() { # NAME CPU PROGRAM FILTER...
     part "$name" $status
 }
 
-lib=$(program lib)
-search=$(program test)
+lib=$(program lib edgezero)
+search=$(program test search)
 # cortex-a57 is a Nano; max has everything that qemu knows, half precision and dot products too.
 tests "records, rules and shards" cortex-a57 "$lib" go:: sgf:: shard::
 for cpu in cortex-a57 max; do
@@ -56,6 +75,9 @@ for cpu in cortex-a57 max; do
     tests "compute, NEON" $cpu "$lib" compute::
     tests "the search's signature" $cpu "$search" signatures
 done
+
+# The rest of the worlds with --cuda.
+LOOKALIKE_WORLDS=first cuda "$(program test cuda)" --skip runs::a_step_that_overflows
 
 status=0
 wait $cross || status=$?

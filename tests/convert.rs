@@ -6,10 +6,10 @@ use common::TempDir;
 use edgezero::base::signal::Stop;
 use edgezero::corpus::config::set_key;
 use edgezero::corpus::repair::RepairConfig;
-use edgezero::corpus::{Conversion, ConvertConfig, Duplicates, Progress, convert};
+use edgezero::corpus::{Conversion, ConvertConfig, Duplicates, Progress, Variations, convert};
 use edgezero::go::Color;
 use edgezero::sgf::{self, Step};
-use edgezero::shard::{Dataset, Manifest, verify};
+use edgezero::shard::{Dataset, GameEntry, Manifest, Shard, Split, verify};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -205,7 +205,7 @@ fn what_cannot_be_converted_is_said() {
         stop: &Stop::default(),
     };
     let said = convert(&tight, &mut |_| ()).unwrap_err().to_string();
-    assert!(said.contains("MB of memory, it may have 1 MB\ntry: "), "{said}");
+    assert!(said.contains("MiB of memory, it may have 1 MiB\ntry: "), "{said}");
 }
 
 #[test]
@@ -281,4 +281,69 @@ fn the_commands_convert_inspect_and_verify() {
     assert!(dry.status.success() && edgezero(&["stats", ledger.to_str().unwrap()]).status.success());
     assert_eq!(edgezero(&["convert", games, "--out", games]).status.code(), Some(2));
     assert_eq!(edgezero(&["verify", games]).status.code(), Some(1));
+}
+
+#[test]
+fn all_lines_of_a_game_are_on_one_side() {
+    let dir = TempDir::new("convert-lines");
+    // Games with two lines beside the main one, and games alone; a collection of each size of file that is read in its own way.
+    let mut text = String::new();
+    for i in 0..60 {
+        let start = format!("(;SZ[9];B[a{}];W[b{}];B[cd]", char::from(b'a' + i % 9), char::from(b'a' + i / 9));
+        text.push_str(&format!("{start}(;W[dd];B[hb])(;W[ee];B[ff])(;W[gg]))\n{start};W[gh];B[hi])\n"));
+    }
+    write(dir.path(), "games/small.sgf", &text);
+    write(dir.path(), "games/large.sgf", &format!("(;SZ[9]C[{}];B[aa];W[ia];B[ii])", "x".repeat(70_000)).replace("aa", "cc"));
+    write(
+        dir.path(),
+        "games/larger.sgf",
+        &format!("(;SZ[9]C[{}];B[aa](;W[ia];B[ii])(;W[ef])(;W[fe];B[bd]))", "x".repeat(70_000)),
+    );
+    let games = |variations, out: &str| -> Vec<GameEntry> {
+        let config = ConvertConfig { variations, min_moves: 1, duplicates: Duplicates::Keep, ..config(3) };
+        let out = dir.path().join(out);
+        run(&[&dir.path().join("games")], &out, &config, &Stop::default()).unwrap();
+        Dataset::open(&out).unwrap().shards().iter().flat_map(Shard::games).collect()
+    };
+    let (main, all) = (games(Variations::Main, "main"), games(Variations::All, "all"));
+    assert!(main.iter().all(|game| game.draw.is_none()));
+    assert_eq!((main.len(), all.len()), (122, 4 * 60 + 1 + 3));
+    let is_main = |game: &&GameEntry| main.iter().any(|main| main.hash == game.hash);
+    assert!(all.iter().filter(is_main).all(|game| game.draw.is_none()));
+    for permille in [0, 50, 200, 500, 800, 1000] {
+        let mut side = None;
+        let mut held_out = 0;
+        for game in &all {
+            if is_main(&game) {
+                side = Some(Split::of(game, permille));
+                held_out += u32::from(side == Some(Split::Validation));
+            }
+            assert_eq!(Some(Split::of(game, permille)), side, "{permille} of 1000");
+        }
+        assert_eq!(held_out, main.iter().filter(|game| Split::of(game, permille) == Split::Validation).count() as u32);
+    }
+}
+
+#[test]
+fn a_conversion_rests_while_it_is_paused() {
+    let dir = TempDir::new("convert-rest");
+    odd_folder(&dir.path().join("games"));
+    let stop = Stop::default();
+    stop.pause();
+    let seen = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let converting = scope.spawn(|| {
+            let (paths, config) = ([dir.path().join("games")], config(2));
+            let out = dir.path().join("out");
+            let job = Conversion { paths: &paths, out: &out, config: &config, ram_budget_bytes: 1 << 30, stop: &stop };
+            let see = |p: Progress| seen.fetch_max(p.games + p.refused, std::sync::atomic::Ordering::SeqCst);
+            convert(&job, &mut |p| _ = see(p)).unwrap().manifest.report
+        });
+        // However slow the machine is, nothing comes.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(seen.load(std::sync::atomic::Ordering::SeqCst), 0);
+        stop.go_on();
+        let report = converting.join().unwrap();
+        assert_eq!(seen.load(std::sync::atomic::Ordering::SeqCst), report.games_accepted + report.games_refused);
+    });
 }

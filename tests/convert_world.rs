@@ -182,6 +182,34 @@ fn a_full_disk_costs_only_the_run() {
 }
 
 #[test]
+fn what_was_finished_before_the_disk_was_full_is_kept() {
+    let dir = TempDir::new("full-kept");
+    let games = dir.path().join("games");
+    let Some(disk) = small_disk(dir.path(), 256) else { return };
+    (0..50).for_each(|i| write(&games.join(format!("a/{i}.sgf")), &game(i)));
+    (0..60).for_each(|i| write(&games.join(format!("d/{i}.sgf")), &long_game(i)));
+    let out = disk.path().join("out");
+    let convert = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgezero"));
+        command.arg("convert").arg(&games).arg("--out").arg(&out).arg("--min-moves=1").output().unwrap()
+    };
+    let output = convert();
+    assert!(matches!(output.status.code(), Some(1 | 75)), "{}: {}", output.status, stderr(&output));
+    assert!(Manifest::read(&out).is_err());
+    let ours = |name: &str| name.starts_with("group-") && name.ends_with(".json");
+    let groups: Vec<_> =
+        fs::read_dir(&out).unwrap().map(|e| e.unwrap()).filter(|e| ours(&e.file_name().to_string_lossy())).collect();
+    assert_eq!(groups.len(), 1, "that of folder a");
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+    let before = inode(&groups[0].path());
+    fs::remove_dir_all(games.join("d")).unwrap();
+    let output = convert();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(inode(&groups[0].path()), before);
+    verify(&Dataset::open(&out).unwrap(), &Stop::default(), |_| ()).unwrap();
+}
+
+#[test]
 fn an_archive_too_large_to_unpack_costs_itself() {
     let dir = TempDir::new("full-spool");
     let Some(disk) = small_disk(dir.path(), 2048) else { return };

@@ -179,7 +179,21 @@ struct Family {
     grad_bytes: fn(ConvShape, usize) -> usize,
     /// Cells in the grid of all boards.
     cells: fn(ConvShape) -> usize,
+    /// Outputs of the widest tile.
+    tile_max: usize,
+    /// Threads of a block, of a tile and of taps and a tile.
+    threads: fn(usize) -> usize,
+    grad_threads: fn(usize, usize) -> usize,
     tolerance: f64,
+}
+
+/// Threads where a warp has a tap.
+fn warps(taps: usize, _: usize) -> usize {
+    match taps {
+        25 => 160,
+        9 => 288,
+        _ => 128,
+    }
 }
 
 /// Rows of a patch of so many cells, and those before and behind it, where rows of the board are `pitch` apart.
@@ -193,7 +207,23 @@ const MMA: Family = Family {
     forward_bytes: |s, tile| 2 * (40 * (1 + rows(s, 128, s.len)) + 96 * (tile + 8)),
     grad_bytes: |s, tile| (2 * (40 * (1 + rows(s, 64, s.len)) + 64 * (tile + 8)) + 256).max(128 * tile),
     cells: ConvShape::cells,
+    tile_max: 128,
+    threads: |_| 128,
+    grad_threads: warps,
     tolerance: 5e-3,
+};
+
+const HALF2: Family = Family {
+    name: "half2",
+    arch: 530,
+    forward_bytes: |s, tile| 2 * ((36 * (1 + rows(s, 128, s.len))).next_multiple_of(8) + 64 * tile),
+    grad_bytes: |s, tile| (2 * (40 * (1 + rows(s, 64, s.len)) + 64 * tile) + 200).max(128 * tile),
+    cells: ConvShape::cells,
+    tile_max: 96,
+    threads: |tile| if tile == 32 { 64 } else { 128 },
+    grad_threads: |taps, tile| tile / 2 * if taps == 1 { if tile == 32 { 8 } else { 4 } } else { if taps == 25 { 5 } else { 9 } },
+    // sums of 32 products are rounded too
+    tolerance: 1e-2,
 };
 
 const WMMA: Family = Family {
@@ -209,6 +239,9 @@ const WMMA: Family = Family {
         (2 * (48 * rows + 64 * (tile + 16))).max(1536 * warps).max(6144 + 128 * tile)
     },
     cells: |s| s.n * (s.len + s.kernel_x / 2) * (s.len + s.kernel_y / 2),
+    tile_max: 128,
+    threads: |_| 128,
+    grad_threads: warps,
     tolerance: 5e-3,
 };
 
@@ -237,8 +270,9 @@ fn convolve(
     let bytes = (family.forward_bytes)(s, tile);
     let mut args = vec![pointer(y), base, x, saved, pointer(&data.mask), pointer(&weights), pointer(&moments)];
     args.extend([s.cells(), s.len, s.kernel_y, s.kernel_x, s.c_in, s.c_out, k_pad, n_pad].map(int));
-    args.push(act);
-    kernels.launch(&format!("conv_{}_{kind}_{tile}", family.name), [tiles, n_pad / tile, 1], 128, bytes, &args);
+    args.extend([act, int(0)]);
+    let threads = (family.threads)(tile);
+    kernels.launch(&format!("conv_{}_{kind}_{tile}", family.name), [tiles, n_pad / tile, 1], threads, bytes, &args);
     moments
 }
 
@@ -297,11 +331,11 @@ fn check_grad_weights(kernels: &Kernels, family: &Family, kind: &str, ops: &CpuO
     let taps = s.kernel_y * s.kernel_x;
     let name = format!("conv_grad_{}_{kind}_{taps}_{tile}", family.name);
     let partials = vec![f32::NAN; case.splits * s.weights()];
-    let (groups, threads) = if taps == 25 { (5, 160) } else { (1, if taps == 9 { 288 } else { 128 }) };
+    let (groups, threads) = (if taps == 25 { 5 } else { 1 }, (family.grad_threads)(taps, tile));
     let [saved, act] = data.saved(case.act);
     let mut args = vec![pointer(&partials), pointer(&data.x), saved, pointer(&data.mask), pointer(&data.dy)];
     args.extend([s.cells(), s.len, s.kernel_y, s.kernel_x, s.c_in, s.c_out].map(int));
-    args.push(act);
+    args.extend([act, int(0)]);
     let grid = [s.c_in.div_ceil(32), s.c_out.div_ceil(tile) * groups, case.splits];
     kernels.launch(&name, grid, threads, (family.grad_bytes)(s, tile), &args);
     let got: Vec<f32> = (0..s.weights()).map(|i| partials.iter().skip(i).step_by(s.weights()).sum()).collect();
@@ -321,6 +355,7 @@ fn forward_as_on_the_cpu(family: &Family, kinds: &[&str]) {
     for (i, case) in CASES.iter().enumerate() {
         kernels.order(i as u32);
         for kind in kinds {
+            let case = &Case { tiles: case.tiles.map(|tile| tile.min(family.tile_max)), ..*case };
             check_forward(&kernels, family, kind, &ops, case, tolerance(family, kind));
             check_grad_input(&kernels, family, kind, &ops, case, tolerance(family, kind));
         }
@@ -340,20 +375,30 @@ fn grad_weights_as_on_the_cpu(family: &Family, kinds: &[&str]) {
 
 #[test]
 fn mma_forward_and_input_gradients() {
-    forward_as_on_the_cpu(&MMA, &["f32_f16", "f32_bf16"]);
+    forward_as_on_the_cpu(&MMA, &["f16", "bf16"]);
 }
 
 #[test]
 fn mma_weight_gradients() {
-    grad_weights_as_on_the_cpu(&MMA, &["f32_f16", "f32_bf16"]);
+    grad_weights_as_on_the_cpu(&MMA, &["f16", "bf16"]);
 }
 
 #[test]
 fn wmma_forward_and_input_gradients() {
-    forward_as_on_the_cpu(&WMMA, &["f32_f16"]);
+    forward_as_on_the_cpu(&WMMA, &["f16"]);
 }
 
 #[test]
 fn wmma_weight_gradients() {
-    grad_weights_as_on_the_cpu(&WMMA, &["f32_f16"]);
+    grad_weights_as_on_the_cpu(&WMMA, &["f16"]);
+}
+
+#[test]
+fn half2_forward_and_input_gradients() {
+    forward_as_on_the_cpu(&HALF2, &["f16"]);
+}
+
+#[test]
+fn half2_weight_gradients() {
+    grad_weights_as_on_the_cpu(&HALF2, &["f16"]);
 }

@@ -200,6 +200,15 @@ fn result_table() {
 }
 
 #[test]
+fn a_tree_without_end_is_refused() {
+    // Twelve bytes of memory for each of its text.
+    let bytes = format!("(;SZ[9]{})(;SZ[9];B[aa])", ";".repeat(6 << 20));
+    let told: Vec<String> =
+        edgezero::sgf::games(bytes.as_bytes()).map(|game| game.map_or_else(|e| e.to_string(), |_| String::new())).collect();
+    assert!(told.len() == 2 && told[0].contains("too many nodes: a tree of more than 64 MiB") && told[1].is_empty(), "{told:?}");
+}
+
+#[test]
 fn hostile_table() {
     let Some(data) = common::data() else { return };
     let dir = data.join("corpus/hostile");

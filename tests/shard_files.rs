@@ -8,7 +8,8 @@ use edgezero::base::signal::Stop;
 use edgezero::compute::packed::{self, MOVE_NONE, MOVE_PASS, plane_words, row_bytes};
 use edgezero::go::{Color, Size};
 use edgezero::shard::{
-    Dataset, DatasetWriter, GameHash, Group, MANIFEST_NAME, Outcome, Report, Source, Split, Target, append_record, layout, verify,
+    Dataset, DatasetWriter, GameEntry, GameHash, Group, MANIFEST_NAME, Outcome, Report, Source, Split, Target, append_record,
+    layout, verify,
 };
 use proptest::prelude::*;
 use rand::Rng as _;
@@ -368,7 +369,8 @@ fn splits_hold_about_their_share() {
     let held_out = (0..20_000u64).filter(|i| {
         let mut hash = [0; 16];
         hash[..8].copy_from_slice(&i.to_le_bytes());
-        Split::of(GameHash(hash), 50) == Split::Validation
+        let game = GameEntry { first_record: 0, n_records: 1, size: Size::square(9).unwrap(), hash: GameHash(hash), draw: None };
+        Split::of(&game, 50) == Split::Validation
     });
     let n = held_out.count();
     assert!((900..1100).contains(&n), "{n} of 20,000 at 50 per mille");

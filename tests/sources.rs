@@ -429,7 +429,7 @@ fn members_of_archives_are_put_in_quarantine() {
         .unwrap()
         .map(|e| e.unwrap().path())
         .map(|path| (path.file_name().unwrap().to_str().unwrap()[8..].to_string(), fs::read_to_string(&path).unwrap()))
-        .filter(|(name, _)| !name.ends_with(".reason.txt"))
+        .filter(|(name, _)| !name.ends_with(".reason.txt") && !name.ends_with("-quarantine"))
         .collect();
     texts.sort();
     let expected = [
@@ -442,4 +442,41 @@ fn members_of_archives_are_put_in_quarantine() {
         ("z.sgf.gz", bad),
     ];
     assert_eq!(texts, expected.map(|(name, text)| (name.to_string(), text.to_string())));
+}
+
+#[test]
+fn refused_games_are_not_read_as_records() {
+    let dir = TempDir::new("sources-requarantine");
+    let (games, out) = (dir.path().join("games"), dir.path().join("out"));
+    write(&games.join("a.sgf"), b"(;SZ[9];B[cc])");
+    write(&games.join("bad.sgf"), b"(;SZ[9];B[aa];W[aa])");
+    // Below the records, as somebody may well put it.
+    let copies = games.join("refused");
+    let mut again = false;
+    for bad in [1, 1, 0] {
+        let (report, _) = convert_ok(&[&games], &out, limits());
+        assert_eq!((report.games_accepted, report.games_refused), (1, bad));
+        assert_eq!(quarantine(&out, &copies, &limits(), &Stop::default()).unwrap(), bad);
+        assert_eq!(fs::read_dir(&copies).unwrap().count() as u64, 1 + 2 * bad, "copies of before are gone");
+        if again && bad == 1 {
+            fs::remove_file(games.join("bad.sgf")).unwrap();
+        }
+        again = true;
+    }
+}
+
+#[test]
+fn a_name_without_end_costs_its_member() {
+    let dir = TempDir::new("sources-long-name");
+    let (games, out) = (dir.path().join("games"), dir.path().join("out"));
+    let game = |p: &str| format!("(;SZ[9];B[{p}])").into_bytes();
+    let long = format!("{}.sgf", "a".repeat(65_500));
+    write(&games.join("long.zip"), &zip(&[(long, game("aa")), ("b.sgf".to_string(), game("bb"))]));
+    for _ in 0..2 {
+        let (report, _) = convert_ok(&[&games], &out, limits());
+        assert_eq!((report.games_accepted, report.files_refused), (1, 1), "{report:?}");
+    }
+    let lines: Vec<_> = edgezero::corpus::ledger::read(&out).unwrap().map(|line| line.unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().any(|line| line.detail.as_deref() == Some("its name is longer than 4096 bytes")), "{lines:?}");
 }

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/small9/small9.sgf");
-
 /// A place with a few games and a profile of a tiny run: some 25 steps with a checkpoint every fourth.
 struct Place {
     dir: TempDir,
@@ -17,32 +15,7 @@ struct Place {
 impl Place {
     fn new(name: &str) -> Place {
         let dir = TempDir::new(&format!("train-{name}"));
-        let games = std::fs::read_to_string(CORPUS).unwrap();
-        let some: String = games.split_inclusive("\n(").take(16).collect();
-        std::fs::create_dir(dir.path().join("sgf")).unwrap();
-        std::fs::write(dir.path().join("sgf/games.sgf"), some.trim_end_matches('(')).unwrap();
-        let profile = include_str!("../profiles/desktop.toml");
-        let mut text = String::new();
-        for line in profile.lines() {
-            let key = line.split('=').next().unwrap_or("").trim();
-            let value = match key {
-                "net" => "\"b1c8\"",
-                "board_size" => "9",
-                "batch_size" => "16",
-                "warmup_steps" => "4",
-                "report_steps" | "checkpoint_steps" => "4",
-                "checkpoints_kept" => "20",
-                "epochs" => "1",
-                "validation_fraction" => "0.4",
-                _ => {
-                    text.push_str(line);
-                    text.push('\n');
-                    continue;
-                }
-            };
-            text.push_str(&format!("{key} = {value}\n"));
-        }
-        std::fs::write(dir.path().join("tiny.toml"), text).unwrap();
+        common::tiny_run(dir.path(), 16);
         Place { dir }
     }
 
@@ -181,7 +154,7 @@ fn ctrl_c_and_systemd_keep_everything() {
             talk.contains("changed since the run began (1 files of") && talk.contains("it goes on with what it began with"),
             "{talk}"
         );
-        assert!(talk.contains("2 of ") && talk.contains("another --out"), "{talk}");
+        assert!(talk.contains("2 files of ") && talk.contains("another --out"), "{talk}");
         std::fs::remove_file(place.out("sgf/new.sgf")).unwrap();
         assert_same_bytes(&place, "whole", &run);
     }
@@ -350,10 +323,124 @@ fn wrong_calls_are_told_clearly() {
     succeeded(&finished);
     let talk = String::from_utf8_lossy(&finished.stderr).into_owned();
     assert!(talk.contains("changed since the run began") && talk.contains("it is finished"), "{talk}");
-    // Another run has taken the new records into the shards, which are no longer those of the first.
-    succeeded(&place.train("another", &[]));
-    failed(&place.train("run", &["--resume"]), 1, &["began with other game records", "another --out"]);
-    let again = place.train("another", &["--resume"]);
+}
+
+#[test]
+fn one_training_at_a_time_in_a_folder() {
+    let place = Place::new("taken");
+    let long = ["--epochs", "20000"];
+    let mut child = place.train_until_checkpoint("run", &long);
+    let who =
+        format!("another edgezero train (process {}) is writing here\ntry: wait for it to end, or another --out", child.id());
+    for more in [&[][..], &["--resume"]] {
+        failed(&place.train("run", &[&long, more].concat()), 1, &[&who]);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = place.out("run");
+    let orphans = ["checkpoint-00000009.safetensors.part", "net.safetensors.part", "net.bin.gz.part"];
+    for name in orphans.iter().chain(&["mine.part"]) {
+        std::fs::write(run.join(name), "half").unwrap();
+    }
+    // The dead hold nothing: it is the options that are refused.
+    failed(&place.train("run", &["--resume"]), 1, &["taking over from process", "epochs is 1 now, the run began with 20000"]);
+    assert!(orphans.iter().all(|name| !run.join(name).exists()) && run.join("mine.part").exists());
+    // What is refused before it begins leaves no folder.
+    failed(&place.train("runs/none", &["--board-size", "19"]), 1, &["no 19x19 games"]);
+    assert!(!place.out("runs").exists());
+}
+
+#[test]
+fn a_run_that_is_complete_needs_no_records() {
+    let place = Place::new("complete");
+    succeeded(&place.train("run", &[]));
+    let whole = results(&place.out("run"));
+    // As after Ctrl-C in the last validation, and after a kill between the two nets; then the records are gone, too.
+    for gone in [&["net.safetensors", "net.bin.gz"][..], &["net.bin.gz"], &[]] {
+        gone.iter().for_each(|name| std::fs::remove_file(place.out("run").join(name)).unwrap());
+        std::fs::write(place.out("sgf/new.sgf"), "(;GM[1]FF[4]SZ[9];B[aa];W[bb])").unwrap();
+        assert!(succeeded(&place.train("run", &["--resume"])).contains(" steps, 0 positions"));
+        assert!(results(&place.out("run")) == whole);
+        if gone.len() == 1 {
+            std::fs::remove_dir_all(place.out("sgf")).unwrap();
+            std::fs::remove_dir_all(place.out("sgf.shards")).unwrap();
+            std::fs::create_dir(place.out("sgf")).unwrap();
+        }
+    }
+    // A net of something else is not taken for the run's.
+    std::fs::write(place.out("run/net.safetensors"), "old").unwrap();
+    succeeded(&place.train("run", &["--resume"]));
+    assert!(results(&place.out("run")) == whole);
+}
+
+#[test]
+fn a_run_keeps_its_shards_whatever_others_do() {
+    let place = Place::new("keeps");
+    // Long enough to be killed before the end.
+    let steps = ["--epochs", "8"];
+    succeeded(&place.train("whole", &steps));
+    let killed = |run: &str| {
+        let mut child = place.train_until_checkpoint(run, &steps);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    killed("run");
+    killed("bare");
+    let links = ".edgezero-shards";
+    std::fs::remove_dir_all(place.out("bare").join(links)).unwrap();
+    let game = "(;GM[1]SZ[9];B[aa];W[bb];B[cc];W[dd];B[ee];W[ff];B[gg];W[hh];B[ii];W[ai];B[ia];W[])";
+    std::fs::write(place.out("sgf/more.sgf"), game).unwrap();
+    let games = std::fs::read(place.out("sgf/games.sgf")).unwrap();
+    std::fs::write(place.out("sgf/games.sgf"), [&games, game.as_bytes()].concat()).unwrap();
+    succeeded(&place.train("another", &steps));
+    assert!(!place.out("another").join(links).exists(), "a finished run needs no shards");
+
+    let resumed = place.train("run", &["--epochs", "8", "--resume"]);
+    succeeded(&resumed);
+    let talk = String::from_utf8_lossy(&resumed.stderr).into_owned();
+    assert!(talk.contains("1 files of") && talk.contains("2 files of") && talk.contains("it goes on with what"), "{talk}");
+    assert_same_bytes(&place, "whole", "run");
+    // Without its links, as on a file system that has none, it is refused before anything is converted.
+    let refused = place.train("bare", &["--epochs", "8", "--resume"]);
+    failed(&refused, 1, &["began with other game records; another one has replaced its shards", "sgf.shards", "another --out"]);
+    let again = place.train("another", &["--epochs", "8", "--resume"]);
     succeeded(&again);
     assert!(!String::from_utf8_lossy(&again.stderr).contains("changed since"));
+}
+
+#[test]
+fn a_batch_size_that_is_given_is_a_whole_step() {
+    let place = Place::new("batch");
+    let profile = std::fs::read_to_string(place.out("tiny.toml")).unwrap();
+    let line = profile.lines().find(|line| line.starts_with("accumulate")).unwrap();
+    std::fs::write(place.out("tiny.toml"), profile.replace(line, "accumulate = 4")).unwrap();
+    for (more, expected) in [(&[][..], "batch=64 passes=4"), (&["--batch-size", "32"], "batch=32 passes=1")] {
+        let output = place.train(&format!("run{}", more.len()), more);
+        succeeded(&output);
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert!(talk.contains(expected), "{talk}");
+    }
+}
+
+#[test]
+fn only_square_boards_are_learned_from() {
+    let place = Place::new("square");
+    succeeded(&place.train("whole", &[]));
+    let moves = (0..20)
+        .map(|i| format!(";{}[{}{}]", if i % 2 == 0 { 'B' } else { 'W' }, char::from(b'a' + i % 9), char::from(b'a' + i / 9)));
+    let moves: String = moves.collect();
+    let narrow = format!("(;GM[1]SZ[9:5]{moves})(;GM[1]SZ[9:4]{moves})(;GM[1]SZ[9:5]KM[0]{moves};B[ee])(;GM[1]SZ[13]{moves})");
+    std::fs::create_dir(place.out("narrow")).unwrap();
+    std::fs::write(place.out("narrow/games.sgf"), &narrow).unwrap();
+    std::fs::write(place.out("sgf/narrow.sgf"), &narrow).unwrap();
+    let output = place.train("run", &[]);
+    succeeded(&output);
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(talk.contains("left out: games on other boards: 9x5 (2), 9x4 (1), 13x13 (1)"), "{talk}");
+    // The checkpoints name their records; the nets learned the same.
+    assert!(results(&place.out("run"))[1..] == results(&place.out("whole"))[1..]);
+    let mut alone = Command::new(env!("CARGO_BIN_EXE_edgezero"));
+    alone.arg("--profile").arg(place.out("tiny.toml")).args(["train", "--out"]).arg(place.out("alone"));
+    let alone = alone.arg("--sgf-dir").arg(place.out("narrow")).output().unwrap();
+    failed(&alone, 1, &["no 9x9 games, but 9x5 (2), 9x4 (1), 13x13 (1)", "--board-size 13"]);
 }

@@ -9,46 +9,22 @@ import sys
 import time
 
 import torch
-import torch.nn.functional as F
 
 import net as ours
+from step import inputs
+from step import trainer as make_trainer
 
 WAYS = {"eager": {}, "compiled": {"mode": "max-autotune-no-cudagraphs"}, "graphs": {"mode": "reduce-overhead"}}
 
 
-def inputs(batch, board):
-    planes = (torch.rand(batch, ours.PLANES, board, board, device="cuda") < 0.33).float()
-    planes[:, 0] = 1
-    return planes.to(memory_format=torch.channels_last), torch.zeros(batch, ours.GLOBALS, device="cuda")
-
-
 def trainer(model, way, batch, board):
-    planes, glob = inputs(batch, board)
-    model.train()
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=1e-4, fused=True)
+    planes, glob = inputs(batch, board, "cuda", torch.channels_last)
     run = model if way == "eager" else torch.compile(model, **WAYS[way])
-    target = torch.full((batch,), 5, device="cuda")
-    owner = torch.full((batch, board * board), 0.5, device="cuda")
-    score = torch.full((batch,), 0.05, device="cuda")
-
-    def step():
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", dtype=torch.bfloat16):
-            p, v, s, o = (t.float() for t in run(planes, glob))
-        error = s[:, 0] - score
-        spread = F.softplus(s[:, 1]) - 1.2533 * error.detach().abs()
-        zeros = torch.zeros_like(score)
-        loss = F.cross_entropy(p, target) + F.cross_entropy(v, torch.zeros_like(target))
-        loss = loss + 0.2 * (F.huber_loss(s[:, 0], score) + F.huber_loss(spread, zeros) + F.huber_loss(s[:, 2], score))
-        loss = loss + 0.3 * F.binary_cross_entropy_with_logits(2 * o, owner)
-        loss.backward()
-        optimiser.step()
-
-    return step
+    return make_trainer(model, run, planes, glob, lambda: torch.autocast("cuda", dtype=torch.bfloat16), fused=True)
 
 
 def inferrer(model, way, batch, board):
-    planes, glob = inputs(batch, board)
+    planes, glob = inputs(batch, board, "cuda", torch.channels_last)
     model = model.eval().half()
     planes, glob = planes.half(), glob.half()
     run = model if way == "eager" else torch.compile(model, **WAYS[way])

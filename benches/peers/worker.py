@@ -16,19 +16,17 @@ os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
 os.environ["KMP_BLOCKTIME"] = "1"
 
 import torch
-import torch.nn.functional as F
 
 import net as ours
+from step import inputs
+from step import trainer as make_trainer
 
 torch.set_num_threads(threads)
 model = ours.preset(name)
-g = torch.Generator().manual_seed(0)
-planes = (torch.rand(batch, ours.PLANES, board, board, generator=g) < 0.33).float()
-planes[:, 0] = 1
-glob = torch.zeros(batch, ours.GLOBALS)
-if "cl" in kind or "compile" in kind or "bf16" in kind:
-    model = model.to(memory_format=torch.channels_last)
-    planes = planes.to(memory_format=torch.channels_last)
+channels_last = "cl" in kind or "compile" in kind or "bf16" in kind
+layout = torch.channels_last if channels_last else torch.contiguous_format
+model = model.to(memory_format=layout)
+planes, glob = inputs(batch, board, memory_format=layout)
 
 
 def autocast():
@@ -36,28 +34,8 @@ def autocast():
 
 
 def trainer():
-    model.train()
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=1e-4)
     run = torch.compile(model) if "compile" in kind else model
-    target = torch.full((batch,), 5)
-    owner = torch.full((batch, board * board), 0.5)
-    score = torch.full((batch,), 0.05)
-
-    def step():
-        optimiser.zero_grad(set_to_none=True)
-        with autocast():
-            p, v, s, o = run(planes, glob)
-        p, v, s, o = p.float(), v.float(), s.float(), o.float()
-        error = s[:, 0] - score
-        spread = F.softplus(s[:, 1]) - 1.2533 * error.detach().abs()
-        zeros = torch.zeros_like(score)
-        loss = F.cross_entropy(p, target) + F.cross_entropy(v, torch.zeros_like(target))
-        loss = loss + 0.2 * (F.huber_loss(s[:, 0], score) + F.huber_loss(spread, zeros) + F.huber_loss(s[:, 2], score))
-        loss = loss + 0.3 * F.binary_cross_entropy_with_logits(2 * o, owner)
-        loss.backward()
-        optimiser.step()
-
-    return step
+    return make_trainer(model, run, planes, glob, autocast)
 
 
 def inferrer():

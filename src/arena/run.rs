@@ -219,7 +219,12 @@ impl Match {
             for seats in seats {
                 let (to, failed, names) = (to.clone(), &failed, &names);
                 let worker = Worker { game: self, seats, schedule, start, names };
-                scope.spawn(move || worker.work(&|| stop.requested() || failed.load(Relaxed), to));
+                // Asked between moves, when no clock runs.
+                let is_stopped = move || {
+                    stop.rest();
+                    stop.requested() || failed.load(Relaxed)
+                };
+                scope.spawn(move || worker.work(&is_stopped, to));
             }
             drop(to);
             let mut told = Ok(());

@@ -5,6 +5,7 @@ pub mod config;
 pub mod error;
 pub mod fs;
 pub mod limits;
+pub mod lock;
 pub mod rng;
 pub mod signal;
 pub mod symmetry;

@@ -7,16 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+/// Time between two looks at the stop while resting.
+const REST_SLICE: Duration = Duration::from_millis(50);
 /// Signals this soon after the first are the same stop: `timeout` sends one to the process and one to its group.
 const SAME_STOP: Duration = Duration::from_millis(500);
 
-/// Asks long work to stop cleanly. Clones share one flag.
+/// Asks long work to stop cleanly, or to rest for a while. Clones share one flag.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Asked>);
 
 #[derive(Debug, Default)]
 struct Asked {
     requested: AtomicBool,
+    is_paused: AtomicBool,
     why: OnceLock<String>,
 }
 
@@ -48,6 +51,28 @@ impl Stop {
         // A later reason is told nowhere: the first one stops the run.
         let _ = self.0.why.set(why);
         self.request();
+    }
+
+    /// Asks long work to rest until [`Stop::go_on`].
+    pub fn pause(&self) {
+        self.0.is_paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the rest.
+    pub fn go_on(&self) {
+        self.0.is_paused.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether long work is asked to rest.
+    pub fn is_paused(&self) -> bool {
+        self.0.is_paused.load(Ordering::Relaxed)
+    }
+
+    /// Rests as long as that is asked for, and no stop.
+    pub fn rest(&self) {
+        while self.is_paused() && !self.requested() {
+            std::thread::sleep(REST_SLICE);
+        }
     }
 
     /// Whether a stop was asked for.

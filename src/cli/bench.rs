@@ -31,7 +31,7 @@ pub(super) struct BenchArgs {
     /// what to measure: compute, search with a net, or gpu (all of a GPU, beside the processor's results)
     #[argh(positional, arg_name = "compute|search|gpu")]
     what: String,
-    /// train, infer or ops, on a gpu cases (results alone); the default is all
+    /// train, infer or ops; on a gpu cases (results alone) or tiny (whether everything works); the default is all
     #[argh(option, from_str_fn(task))]
     task: Option<Wanted>,
     /// net: a size such as b6c64, or a file; the default is a table of the usual sizes
@@ -63,6 +63,7 @@ enum Wanted {
     Infer,
     Ops,
     Cases,
+    Tiny,
 }
 
 fn task(text: &str) -> std::result::Result<Wanted, String> {
@@ -71,7 +72,8 @@ fn task(text: &str) -> std::result::Result<Wanted, String> {
         "infer" => Ok(Wanted::Infer),
         "ops" => Ok(Wanted::Ops),
         "cases" => Ok(Wanted::Cases),
-        _ => Err(format!("{text:?}, expected train, infer, ops or cases")),
+        "tiny" => Ok(Wanted::Tiny),
+        _ => Err(format!("{text:?}, expected train, infer, ops, cases or tiny")),
     }
 }
 
@@ -100,7 +102,11 @@ pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
     }
     if args.what == "gpu" {
         let as_json = if args.json { AsJson::Yes } else { AsJson::No };
-        let part = if args.task == Some(Wanted::Cases) { Part::Cases } else { Part::All };
+        let part = match args.task {
+            Some(Wanted::Cases) => Part::Cases,
+            Some(Wanted::Tiny) => Part::Tiny,
+            _ => Part::All,
+        };
         return bench_gpu::run(Duration::from_secs_f64(args.seconds), part, as_json, ctx);
     }
     if !(1..=65_536).contains(&args.batch) {
@@ -177,7 +183,7 @@ fn cases(args: &BenchArgs) -> Vec<Case> {
         None => true,
         Some(Wanted::Train) => t == Task::Train,
         Some(Wanted::Infer) => t == Task::Infer,
-        Some(Wanted::Ops | Wanted::Cases) => false,
+        Some(Wanted::Ops | Wanted::Cases | Wanted::Tiny) => false,
     };
     let all = match &args.net {
         None => usual(),

@@ -49,7 +49,7 @@ pub(super) struct ConvertArgs {
     /// a key of [convert.filter] in the profile: boards=19, rank_min=6d, date_min=2015, result=counted; as often as wanted
     #[argh(option, arg_name = "key=value")]
     filter: Vec<String>,
-    /// copy each refused game here, with its reason beside it
+    /// copy each refused game here, with its reason beside it; replaces the copies of an earlier run, and is never read as records
     #[argh(option, arg_name = "dir")]
     quarantine: Option<PathBuf>,
 }

@@ -12,7 +12,7 @@ use crate::device::peak_rss_bytes;
 use crate::infer::BackendChoice;
 use crate::profile::Profile;
 use crate::shard::{Dataset, Source};
-use crate::train::{self, BatchSize, Begun, Event, Job, METRICS_NAME, OnBoard, Start, TrainConfig, Validation};
+use crate::train::{self, BatchSize, Begun, Event, Job, METRICS_NAME, OnBoard, RunFolder, Start, TrainConfig, Validation};
 use argh::FromArgs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct TrainArgs {
     /// train for about this time instead of a number of epochs
     #[argh(option)]
     minutes: Option<f64>,
-    /// positions a step
+    /// positions a step: in one pass, or in several where memory is short
     #[argh(option)]
     batch_size: Option<usize>,
     /// peak learning rate
@@ -73,7 +73,10 @@ impl TrainArgs {
         set(&mut config.board_size, &self.board_size);
         set(&mut config.net, &self.net);
         set(&mut config.epochs, &self.epochs);
-        set(&mut config.batch_size, &self.batch_size);
+        if let Some(positions) = self.batch_size {
+            // The option is a whole step; the profile's passes are for the profile's batch.
+            (config.batch_size, config.accumulate) = (positions, 1);
+        }
         set(&mut config.learning_rate, &self.learning_rate);
         set(&mut config.seed, &self.seed);
         set(&mut config.parse_workers, &self.parse_workers);
@@ -109,19 +112,26 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
     }
     let run_name = format!("{}-{}x{}", config.net, config.board_size, config.board_size);
     let out = args.out.clone().unwrap_or_else(|| config.runs_dir.join(run_name));
-    let begun = if args.resume { train::begun(&out)? } else { None };
+    let folder = RunFolder::take(&out)?;
+    let begun = if args.resume { folder.begun()? } else { None };
     let batch = follow(&mut config, begun.as_ref());
+    let records = Records { shards: args.shards.as_deref(), config: &config, ctx };
+    if let Some(begun) = begun.as_ref().filter(|begun| begun.is_complete()) {
+        let steps = train::finish(&folder, &config)?;
+        records.tell_changes(begun, None);
+        outln!("{steps} steps, 0 positions: the run is finished")?;
+        return say_files(&out);
+    }
     let budget = ctx.budget(config.dataloader_workers);
     let watch = ctx.watch(budget, Some(&out))?;
-    let shards = match &args.shards {
-        Some(dir) => dir.clone(),
-        None => make_shards(&config, begun.as_ref(), ctx)?,
+    let dataset = match &begun {
+        Some(begun) => records.of_run(begun, &folder)?,
+        None => records.now()?,
     };
-    let dataset = Arc::new(Dataset::open(&shards)?);
     let job = Job {
         config: &config,
-        dataset,
-        out: &out,
+        dataset: Arc::new(dataset),
+        folder: &folder,
         start: if args.resume { Start::Resume } else { Start::Fresh },
         minutes: args.minutes,
         budget,
@@ -155,47 +165,84 @@ fn follow(config: &mut TrainConfig, begun: Option<&Begun>) -> BatchSize {
     BatchSize::Fixed
 }
 
-/// The shards of the folder of records, made anew if it changed. A run that goes on keeps the shards it began with, and so
-/// does one that is finished.
-fn make_shards(config: &TrainConfig, begun: Option<&Begun>, ctx: &Context) -> Result<PathBuf> {
-    let dir = &config.sgf_dir;
-    let shards = shards_dir(dir);
-    let convert = ConvertConfig { workers: config.parse_workers, ..ctx.profile.convert.clone() };
-    let source = Dataset::open(&shards).ok().map(|dataset| dataset.manifest().source.clone());
-    if let (Some(begun), Some(source)) = (begun, source.filter(|source| begun.is_some_and(|begun| begun.data == source.identity)))
-    {
-        log::info!("shards: {} are those the run began with", shards.display());
-        tell_changes(dir, &shards, &convert, begun, &source);
-        return Ok(shards);
-    }
-    if !dir.exists() {
-        let hint = format!("mkdir -p {}, and put .sgf files there; or --sgf-dir with the folder that has them", dir.display());
-        return Err(Error::new(dir.display(), "no such folder of game records").hint(hint));
-    }
-    super::convert::refresh(std::slice::from_ref(dir), &shards, &convert, ctx)?;
-    Ok(shards)
+/// What is to be learned from.
+struct Records<'a> {
+    /// Shards that were given instead of records.
+    shards: Option<&'a Path>,
+    config: &'a TrainConfig,
+    ctx: &'a Context,
 }
 
-/// Says what a run that goes on will not learn: records that changed since it began.
-fn tell_changes(dir: &Path, shards: &Path, convert: &ConvertConfig, begun: &Begun, source: &Source) {
-    // A folder that is gone is no matter for a run that has its shards.
-    let Ok(now) = source_now(&[dir.to_path_buf()], shards, convert) else { return };
-    if now.identity == source.identity {
-        return;
+impl Records<'_> {
+    fn convert_config(&self) -> ConvertConfig {
+        ConvertConfig { workers: self.config.parse_workers, ..self.ctx.profile.convert.clone() }
     }
-    let what = match begun.step < begun.total_steps {
-        true => "it goes on with what it began with",
-        false => "it is finished",
-    };
-    log::warn!(
-        "{}: records or [convert] settings changed since the run began ({} files of {:.1} MB then, {} of {:.1} MB now); {what}\n\
-         try: edgezero train with another --out, which learns from all of them",
-        dir.display(),
-        source.n_files,
-        source.bytes as f64 / 1e6,
-        now.n_files,
-        now.bytes as f64 / 1e6,
-    );
+
+    /// Where the shards are.
+    fn dir(&self) -> PathBuf {
+        self.shards.map_or_else(|| shards_dir(&self.config.sgf_dir), Path::to_path_buf)
+    }
+
+    /// The shards of a new run, made anew where the records changed.
+    fn now(&self) -> Result<Dataset> {
+        let (dir, shards) = (&self.config.sgf_dir, self.dir());
+        if self.shards.is_none() {
+            if !dir.exists() {
+                let hint =
+                    format!("mkdir -p {}, and put .sgf files there; or --sgf-dir with the folder that has them", dir.display());
+                return Err(Error::new(dir.display(), "no such folder of game records").hint(hint));
+            }
+            super::convert::refresh(std::slice::from_ref(dir), &shards, &self.convert_config(), self.ctx)?;
+        }
+        Dataset::open(&shards)
+    }
+
+    /// The shards that a run began with: linked in its folder, or where they were. They are made again only where that gives
+    /// the same: what other runs need stays.
+    fn of_run(&self, begun: &Begun, folder: &RunFolder) -> Result<Dataset> {
+        for shards in [folder.shards(), self.dir()] {
+            let found = Dataset::open(&shards).ok().filter(|dataset| dataset.manifest().source.identity == begun.data);
+            if let Some(dataset) = found {
+                log::info!("shards: {} are those the run began with", shards.display());
+                self.tell_changes(begun, Some(&dataset.manifest().source));
+                return Ok(dataset);
+            }
+        }
+        if self.source_now().is_some_and(|now| now.identity != begun.data) {
+            let what =
+                format!("the run began with other game records; another one has replaced its shards, {}", self.dir().display());
+            let hint = "another --out, which learns from the records that are there now";
+            return Err(Error::new(folder.path().display(), what).hint(hint));
+        }
+        self.now()
+    }
+
+    /// What there is to be learned from just now; none where it is gone.
+    fn source_now(&self) -> Option<Source> {
+        match self.shards {
+            Some(dir) => Dataset::open(dir).ok().map(|dataset| dataset.manifest().source.clone()),
+            None => source_now(std::slice::from_ref(&self.config.sgf_dir), &self.dir(), &self.convert_config()).ok(),
+        }
+    }
+
+    /// Says what a run that goes on will not learn: records that changed since it began. `source` is what it began with,
+    /// where that is still known.
+    fn tell_changes(&self, begun: &Begun, source: Option<&Source>) {
+        // Records that are gone are no matter for a run that has its shards.
+        let Some(now) = self.source_now().filter(|now| now.identity != begun.data) else { return };
+        let what = match begun.is_complete() {
+            false => "it goes on with what it began with",
+            true => "it is finished",
+        };
+        let size = |source: &Source| format!("{} files of {:.1} MB", source.n_files, source.bytes as f64 / 1e6);
+        let then = source.map_or(String::new(), |source| format!("{} then, ", size(source)));
+        log::warn!(
+            "{}: records or [convert] settings changed since the run began ({then}{} now); {what}\n\
+             try: edgezero train with another --out, which learns from all of them",
+            self.shards.unwrap_or(&self.config.sgf_dir).display(),
+            size(&now),
+        );
+    }
 }
 
 /// `data/sgf` keeps its shards in `data/sgf.shards`.
@@ -212,7 +259,7 @@ fn train_on<O: Ops>(ops: O, job: Job<'_>, batch: BatchSize) -> Result<()> {
     let plan = train::plan(job, &ops)?;
     job.budget.say(&plan.needs);
     log::info!(
-        "train net={} params={} board={}x{} positions={} games={} held_out={} batch={} steps_per_epoch={} device={:?}",
+        "train net={} params={} board={}x{} positions={} games={} held_out={} batch={} passes={} steps_per_epoch={} device={:?}",
         config.net,
         plan.n_params,
         config.board_size,
@@ -221,6 +268,7 @@ fn train_on<O: Ops>(ops: O, job: Job<'_>, batch: BatchSize) -> Result<()> {
         plan.n_games[0],
         plan.n_positions[1],
         config.batch_size * config.accumulate,
+        config.accumulate,
         plan.steps_per_epoch,
         ops.describe(),
     );
@@ -244,9 +292,14 @@ fn train_on<O: Ops>(ops: O, job: Job<'_>, batch: BatchSize) -> Result<()> {
     if let (Some(watch), Some(joules)) = (job.watch, summary.energy_j) {
         outln!("{}", energy_line(&watch.seen(), joules, summary.positions as f64 / 1000.0, "a thousand positions"))?;
     }
-    outln!("net: {}", job.out.join(train::AVERAGE_NAME).display())?;
-    outln!("for KataGo and its GUIs: {}", job.out.join(train::KATAGO_NAME).display())?;
-    outln!("metrics: {}", job.out.join(METRICS_NAME).display())
+    say_files(job.folder.path())
+}
+
+/// What a finished run has made.
+fn say_files(out: &Path) -> Result<()> {
+    outln!("net: {}", out.join(train::AVERAGE_NAME).display())?;
+    outln!("for KataGo and its GUIs: {}", out.join(train::KATAGO_NAME).display())?;
+    outln!("metrics: {}", out.join(METRICS_NAME).display())
 }
 
 fn show(progress: &Progress, event: &Event) {
@@ -257,11 +310,12 @@ fn show(progress: &Progress, event: &Event) {
             r.total_steps,
             r.seconds_left(),
             &format!(
-                "{:.0} pos/s policy {:.2} value {:.2} top-1 {:.1}%{}",
+                "{:.0} pos/s policy {:.2} value {:.2} top-1 {:.1}%{}{}",
                 r.positions_per_second,
                 r.losses.policy_mean(),
                 r.losses.value_mean(),
                 100.0 * r.losses.policy_top1(),
+                r.busy_share.map_or(String::new(), |share| format!(" GPU busy {:.0}%", 100.0 * share)),
                 on_board(r.board.as_deref()).iter().map(|(_, value)| format!(" {value}")).collect::<String>()
             ),
             &[
@@ -275,6 +329,7 @@ fn show(progress: &Progress, event: &Event) {
                 ("value", format!("{:.3}", r.losses.value_mean())),
             ]
             .into_iter()
+            .chain(r.busy_share.map(|share| ("busy", format!("{:.0}%", 100.0 * share))))
             .chain(on_board(r.board.as_deref()))
             .collect::<Vec<_>>(),
         ),

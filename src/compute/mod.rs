@@ -15,6 +15,7 @@ use crate::base::Result;
 pub use loss::{LossWeights, Losses, Targets};
 pub use precision::Precision;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// How a result meets what its output holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,8 +343,23 @@ pub struct LossShape {
 pub struct Tallied {
     /// Losses of the batches.
     pub losses: Losses,
-    /// Sum of the lengths of gradients before [`Ops::clip`].
+    /// Sum of the lengths of gradients before [`Ops::clip`], of the steps that were made.
     pub norms: f64,
+    /// Steps that were left out: their gradients were too large for the numbers that they are rounded to.
+    pub skipped: u64,
+    /// What gradients are multiplied by now, where they are.
+    pub grad_scale: Option<GradScale>,
+}
+
+/// What gradients are multiplied by from [`Ops::losses`] to [`Ops::clip`], which takes it back, where a backend rounds them to
+/// numbers of a small range. It grows while everything fits; where something does not, the step is left out and it is halved
+/// (Micikevicius et al. 2018).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GradScale {
+    /// The factor, a power of two.
+    pub factor: f32,
+    /// Steps in a row that fitted, since the factor changed.
+    pub fitted_steps: u32,
 }
 
 /// Whether weight decay applies.
@@ -422,8 +438,19 @@ pub trait Ops: Send + Sync {
     /// Waits until everything is done; tells the first failure since results were last asked for.
     fn finish(&self) -> Result<()>;
 
+    /// How long the device had work since the last call, as far as it has come; none where the host itself computes.
+    fn busy(&self) -> Option<Duration> {
+        None
+    }
+
     /// A buffer of `len` zeros. Fails where memory does not suffice.
     fn alloc(&self, len: usize) -> Result<Self::Buf>;
+
+    /// A buffer for `len` numbers of points between operations: a backend may keep them in fewer bits than f32 has. They can be
+    /// uploaded and downloaded, but not filled or copied to others.
+    fn alloc_points(&self, len: usize) -> Result<Self::Buf> {
+        self.alloc(len)
+    }
 
     /// Copies host numbers to `to[at..]`.
     fn upload(&self, from: &[f32], to: AtMut<'_, Self::Buf>);
@@ -556,13 +583,11 @@ pub trait Ops: Send + Sync {
     /// The sums since they were last read, after everything before it is done, and empties them. Fails where that failed.
     fn read(&self, tally: &mut Self::Tally) -> Result<Tallied>;
 
-    /// What gradients are multiplied by from [`Ops::losses`] to [`Ops::clip`], which takes it back: more than 1 where a backend rounds
-    /// them to numbers of a small range.
-    fn grad_scale(&self) -> f32 {
-        1.0
-    }
+    /// Goes on with the factor of gradients that a run had; nothing where a backend has none.
+    fn set_grad_scale(&self, _to: GradScale, _tally: &mut Self::Tally) {}
 
-    /// Adds the losses of a batch to the sums, and where asked writes the gradients of the raw outputs, scaled.
+    /// Adds the losses of a batch to the sums, and where asked writes the gradients of the raw outputs, multiplied as the sums'
+    /// [`GradScale`] says.
     #[allow(clippy::too_many_arguments)]
     fn losses(
         &self,
@@ -575,7 +600,7 @@ pub trait Ops: Send + Sync {
         tally: &mut Self::Tally,
     );
 
-    /// One optimiser step on the spans of `params`. `second` is needed by AdamW only.
+    /// One optimiser step on the spans of `params`, none after a [`Ops::clip`] that left it out. `second` is needed by AdamW only.
     fn step(
         &self,
         rule: Rule,
@@ -587,7 +612,7 @@ pub trait Ops: Send + Sync {
     );
 
     /// Shortens the first `len` elements, a gradient, to the length `longest` if they are longer (0: never), and adds the length
-    /// that they had to the sums.
+    /// that they had to the sums. With a [`GradScale`] it takes the factor back, decides whether the step is left out, and moves it.
     fn clip(&self, len: usize, longest: f32, values: &mut Self::Buf, tally: &mut Self::Tally);
 
     /// Bytes of scratch memory held at most for convolutions up to the size of `shape`, forward and back.

@@ -162,19 +162,23 @@ impl PackedRow {
     pub fn set_plane(&mut self, plane: usize, n_bits: usize, runs: impl Iterator<Item = u64>) {
         let plane_bytes = plane_words(self.len()) * 4;
         let bytes = &mut self.bytes[HEADER_BYTES + plane * plane_bytes..][..plane_bytes];
-        // Bits that are not written yet, the lowest `n_held` of `held`.
-        let (mut held, mut n_held, mut at) = (0u128, 0, 0);
+        // Bits that are not written yet, the lowest `n_held` of `held`, fewer than 64.
+        let (mut held, mut n_held, mut at) = (0u64, 0, 0);
         for run in runs {
-            held |= u128::from(run) << n_held;
+            held |= run << n_held;
             n_held += n_bits;
-            if n_held >= 64 && at + 8 <= plane_bytes {
-                bytes[at..at + 8].copy_from_slice(&(held as u64).to_le_bytes());
+            if n_held >= 64 {
+                if at + 8 > plane_bytes {
+                    break;
+                }
+                bytes[at..at + 8].copy_from_slice(&held.to_le_bytes());
                 at += 8;
-                held >>= 64;
                 n_held -= 64;
+                // In two steps, since a shift by 64 is none.
+                held = run >> 1 >> (n_bits - n_held - 1);
             }
         }
-        let n_last = (plane_bytes - at).min(n_held.div_ceil(32) * 4);
+        let n_last = (plane_bytes - at).min(n_held.min(64).div_ceil(32) * 4);
         bytes[at..at + n_last].copy_from_slice(&held.to_le_bytes()[..n_last]);
     }
 

@@ -1,15 +1,16 @@
-//! What convolutions round their factors to.
+//! What convolutions round to.
 
 use crate::base::{Error, Result};
 use serde::Serialize;
 
-/// What convolutions round their factors to. Sums that grow long, and everything else, are f32.
+/// What convolutions round their factors to, and on a GPU points between operations are kept in. Sums that grow long, and everything
+/// else, are f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Nothing.
     F32,
-    /// 11 bits and a small range, on tensor cores since sm_70 and in NEON since ARMv8.2: enough to play.
+    /// 11 bits and a small range: on tensor cores since sm_70, in pairs on sm_53 and sm_62, in NEON since ARMv8.2. Enough to play.
     F16,
     /// 8 bits and the range of f32, on tensor cores since sm_80; f16 on those before.
     Bf16,

@@ -66,14 +66,17 @@ pub struct Converted {
 /// [`Error::stopped`]. Broken records are no errors: they are counted and told in the manifest.
 pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Converted> {
     DatasetWriter::check_folder(job.out)?;
-    let survey = surveyed(job, None)?;
-    if let Some(manifest) = current(job.out, &survey) {
+    // In a folder without a data set there is nothing to compare with.
+    if Dataset::open(job.out).is_ok()
+        && let Some(manifest) = current(job.out, &surveyed(job, None)?)
+    {
         DatasetWriter::tidy(job.out, &manifest);
         let mut progress = Progress::default();
         progress.add(&manifest.report);
         tick(progress);
         return Ok(Converted { groups_made: 0, groups_kept: manifest.groups.len(), manifest });
     }
+    warn_of_less(job, &survey);
     let mut writer = DatasetWriter::create(job.out)?;
     let mut listing = Listing::create(job.out)?;
     // Once more, so that what is written down is what is read.
@@ -83,10 +86,11 @@ pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Conve
     let made = making.run(listing.finish()?);
     let groups_made = making.n_made;
     let entries = made.inspect_err(|e| {
-        if e.fault() == Fault::Stopped {
+        if e.fault() != Fault::Call {
             writer.on_drop(Unfinished::Keep);
         }
     })?;
+    writer.on_drop(Unfinished::Keep);
     let manifest = finish(job, survey, writer, entries)?;
     let groups_kept = manifest.groups.len() - groups_made.min(manifest.groups.len());
     Ok(Converted { groups_made, groups_kept, manifest })
@@ -98,6 +102,18 @@ pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Conve
 /// No path that is there.
 pub fn source_now(paths: &[PathBuf], out: &Path, config: &ConvertConfig) -> Result<Source> {
     Ok(survey(paths, out, config, None)?.source)
+}
+
+/// Warns where most of what made the data set is not given any more: a list of new files alone, most often.
+fn warn_of_less(job: &Conversion, survey: &Survey) {
+    let Ok(before) = Manifest::read(job.out) else { return };
+    let (n_before, n_now) = (before.source.n_files, survey.source.n_files);
+    if n_now < n_before / 2 {
+        log::warn!(
+            "{}: made from {n_before} files, {n_now} are given now: the games of the others go (Ctrl-C, and another --out, keeps them)",
+            job.out.display()
+        );
+    }
 }
 
 /// Does everything but shards: reads, repairs, filters, replays and knows again each game, and tells what would become of
@@ -184,13 +200,13 @@ fn finish(job: &Conversion, survey: Survey, mut writer: DatasetWriter, entries: 
         }
         report.add(group.report);
         if job.stop.requested() {
-            writer.on_drop(Unfinished::Keep);
             return Err(stopped(job));
         }
     }
     report.games_duplicate += numbering.n_duplicate;
     report.games_shared_opening += numbering.n_shared_opening;
     if report.games_accepted == 0 {
+        writer.on_drop(Unfinished::Remove);
         let reasons = report.refused_by_reason.iter().chain(&report.filtered_by_reason);
         let reasons = reasons.map(|(reason, n)| format!("{n} {reason}")).collect::<Vec<_>>().join(", ");
         let what = format!("no usable game in {} files; refused: {reasons}", report.files);

@@ -27,7 +27,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Changes whenever the same records would give other shards, so that old shards are made anew.
-const CONVERTER_VERSION: u32 = 6;
+const CONVERTER_VERSION: u32 = 7;
 /// Most sections: each costs files, which are all open in training.
 const SECTIONS_MAX: u32 = 1000;
 /// Bytes of records below which a group is not worth files of its own: about 18 MB of 19x19 shards.

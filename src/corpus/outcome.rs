@@ -69,7 +69,9 @@ fn told_of(record: &GameRecord, white_bonus: f32, trust: Trust) -> GameOutcome {
     if trust == Trust::Never {
         return GameOutcome { winner: None, score_white: None, areas: None, label };
     }
-    let winner = if result.margin == Some(Margin::Forfeit) { None } else { result.winner };
+    // With half a point in the komi nobody can have counted a draw: 0 is some programs' word for no result.
+    let cannot_be = result.winner == Some(Winner::Draw) && white_bonus.fract() != 0.0;
+    let winner = if cannot_be || result.margin == Some(Margin::Forfeit) { None } else { result.winner };
     let score_max = 2.0 * record.size.n_points() as f32 + white_bonus.abs();
     let score_white = match (winner, result.margin) {
         (Some(Winner::Draw), _) => Some(0.0),
@@ -154,6 +156,8 @@ mod tests {
         assert_eq!((o.value(Color::Black), o.score(Color::Black), o.label), (None, None, "white by forfeit"));
         let o = outcome("RE[0]KM[0]RU[Chinese]", "", "B[];W[]");
         assert_eq!((o.value(Color::Black), o.score(Color::White)), (Some(Outcome::Draw), Some(0.0)));
+        let o = outcome("RE[0]KM[6.5]RU[Chinese]", "", "B[];W[]");
+        assert_eq!((o.value(Color::Black), o.score(Color::White)), (None, None), "no draw with half a point");
         assert!(outcome("RE[B+900]", "", "B[];W[]").score(Color::Black).is_none());
     }
 

@@ -1,6 +1,7 @@
 //! One reader, many workers, one writer: the games of some groups in their order.
 
 use super::config::{ConvertConfig, Variations};
+use super::duplicate::Identifier;
 use super::groups::{Cutter, Form, PlannedGroup};
 use super::known::Known;
 use super::listing::ListingReader;
@@ -8,7 +9,7 @@ use super::plan::{Make, Plan, RESULTS_QUEUED};
 use super::scribe::{Fate, Scribe};
 use super::source::{Entry, Found, Item as SourceItem, Reader, is_passing};
 use super::tally::{file_refusal, kind_of};
-use super::worker::Worker;
+use super::worker::{Line, Worker};
 use crate::base::Result;
 use crate::base::fs::shown;
 use crate::base::signal::Stop;
@@ -53,7 +54,7 @@ enum Job {
     /// Small files: their games are parsed by the worker.
     Files(Vec<Text>),
     /// A game of a larger file.
-    Game(Arc<str>, Box<GameRecord>),
+    Game(Arc<str>, Box<Line>),
     /// What needs no work.
     Done(Done),
 }
@@ -113,7 +114,7 @@ impl Pipeline<'_> {
             }
             let batch_bytes_max = if self.make == Make::Account { FILE_JOB_BYTES } else { 0 };
             let (batch, asked) = (Batch::default(), Asked::by(self.config));
-            let feed = Feed { to_workers, turn: 0, bytes_done: 0, batch, batch_bytes_max, asked };
+            let feed = Feed { to_workers, turn: 0, bytes_done: 0, batch, batch_bytes_max, asked, stop: self.stop };
             let reader = Reader::new(&self.config.archive, self.spool_dir.to_path_buf(), self.stop);
             let reading = scope.spawn(move || read(groups, listing, &reader, feed));
             let written = write(from_workers, scribe, step);
@@ -155,7 +156,7 @@ fn write<'w>(from_workers: Vec<Receiver<Item<Piece>>>, scribe: &mut Scribe<'w>, 
 }
 
 /// Sends to the workers in turn; breaks when nobody listens any more: the writer failed or was stopped, and says why.
-struct Feed {
+struct Feed<'a> {
     to_workers: Vec<SyncSender<Item<Job>>>,
     turn: usize,
     bytes_done: u64,
@@ -164,6 +165,7 @@ struct Feed {
     /// costs much, 0: each file alone shares the work best.
     batch_bytes_max: usize,
     asked: Asked,
+    stop: &'a Stop,
 }
 
 /// Small files not yet sent.
@@ -176,13 +178,15 @@ struct Batch {
 /// Files up to so many bytes are parsed by a worker as a whole: a few games.
 const FILE_JOB_BYTES: usize = 64 << 10;
 
-impl Feed {
+impl Feed<'_> {
     fn send(&mut self, bytes_done: u64, what: Job) -> ControlFlow<()> {
         self.flush()?;
         self.send_now(bytes_done, what)
     }
 
     fn send_now(&mut self, bytes_done: u64, what: Job) -> ControlFlow<()> {
+        // Here, so that the queues run empty meanwhile.
+        self.stop.rest();
         let to = &self.to_workers[self.turn];
         self.turn = (self.turn + 1) % self.to_workers.len();
         match to.send(Item { bytes_done, what }) {
@@ -216,7 +220,7 @@ impl Feed {
         let n_lines = bytes.iter().filter(|&&b| b == b'\n').count().max(1) as f64;
         for game in records(&bytes, self.asked) {
             let (line, job) = match game {
-                Ok(record) => (record.line, Job::Game(Arc::clone(&file), Box::new(record))),
+                Ok(line) => (line.record.line, Job::Game(Arc::clone(&file), Box::new(line))),
                 Err(error) => (error.line, Job::Done(Done::Fate(bad_game(&file, &error)))),
             };
             let share = (f64::from(line.saturating_sub(1)) / n_lines).min(1.0);
@@ -332,11 +336,31 @@ impl Asked {
 fn records(
     bytes: &[u8],
     Asked { variations, off_board }: Asked,
-) -> Box<dyn Iterator<Item = std::result::Result<GameRecord, sgf::GameError>> + '_> {
+) -> Box<dyn Iterator<Item = std::result::Result<Line, sgf::GameError>> + '_> {
+    let alone = |record| Line { record, of: None };
     match variations {
-        Variations::Main => Box::new(sgf::games_with(bytes, off_board)),
-        Variations::All => Box::new(sgf::lines(bytes, off_board)),
+        Variations::Main => Box::new(sgf::games_with(bytes, off_board).map(move |game| game.map(alone))),
+        Variations::All => Box::new(with_main_lines(sgf::lines(bytes, off_board))),
     }
+}
+
+/// Tells each line of a game that has several which game it is of.
+fn with_main_lines(
+    lines: impl Iterator<Item = std::result::Result<GameRecord, sgf::GameError>>,
+) -> impl Iterator<Item = std::result::Result<Line, sgf::GameError>> {
+    let mut lines = lines.peekable();
+    let mut identifier = Identifier::new(0);
+    let mut of = None;
+    std::iter::from_fn(move || {
+        let line = lines.next()?;
+        if let Ok(main) = line.as_ref()
+            && main.line_idx == 0
+        {
+            let game_of_next = lines.peek().map(|next| next.as_ref().map_or_else(|e| e.game_idx, |line| line.game_idx));
+            of = (game_of_next == Some(main.game_idx)).then(|| identifier.of(main).game);
+        }
+        Some(line.map(|record| Line { record, of }))
+    })
 }
 
 fn bad_game(file: &str, error: &sgf::GameError) -> Fate {
@@ -360,7 +384,7 @@ fn work(mut worker: Worker, asked: Asked, jobs: Receiver<Item<Job>>, results: Sy
         let give = |results_now, turn| results.send(Item { bytes_done, what: Piece { results: results_now, turn } }).is_ok();
         let given = match what {
             Job::Done(done) => give(vec![done], Turn::Passes),
-            Job::Game(file, record) => give(vec![Done::Fate(Fate::Judged(worker.judge(&file, *record)))], Turn::Passes),
+            Job::Game(file, line) => give(vec![Done::Fate(Fate::Judged(worker.judge(&file, *line)))], Turn::Passes),
             Job::Files(files) => {
                 let (mut ready, mut bytes) = (Vec::new(), 0);
                 let mut given = true;
@@ -374,7 +398,7 @@ fn work(mut worker: Worker, asked: Asked, jobs: Receiver<Item<Job>>, results: Sy
                             break 'files;
                         }
                         let fate = match game {
-                            Ok(record) => Fate::Judged(worker.judge(origin, record)),
+                            Ok(line) => Fate::Judged(worker.judge(origin, line)),
                             Err(error) => bad_game(origin, &error),
                         };
                         bytes += fate.bytes();

@@ -2,10 +2,11 @@
 
 use super::config::{ArchiveConfig, ConvertConfig};
 use super::groups::PACKED_FACTOR;
-use super::source::{Entry, is_packed, unpacked_bytes_max};
+use super::source::{Entry, is_packed, names_bytes_max, unpacked_bytes_max};
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::{Error, Result};
 use crate::device::Needs as Sum;
+use crate::sgf::ARENA_BYTES_MAX;
 use crate::shard::Source;
 
 /// What memory will be needed for, as far as names and sizes of files tell: what is likely, and the most that there can be
@@ -59,7 +60,10 @@ impl Needs {
         // A window is never larger than what it looks back at.
         let window_max = (limits.window_mb << 20).min(unpacked_max) + UNPACKER_BYTES;
         let spool = limits.spool_mb << 20;
-        self.unpacking.include(Range { likely: window + spool.min(unpacked), at_most: window_max + spool.min(unpacked_max) });
+        // A record takes a kilobyte and its name much less; none takes more than all that there is.
+        let names = if entry.archive { names_bytes_max(limits).min(unpacked_max) } else { 0 };
+        let likely = window + spool.min(unpacked);
+        self.unpacking.include(Range { likely, at_most: window_max + spool.min(unpacked_max) + names });
         self.records_bytes += unpacked;
     }
 }
@@ -94,8 +98,10 @@ const JOB_BYTES: u64 = 16 << 10;
 /// Memory of a batch of small files in flight where there are no positions.
 const BATCH_BYTES: u64 = 128 << 10;
 /// Memory of a file being parsed, by its size: its bytes, and the tree of one game at a time (measured 1.1 for a
-/// collection of 29,010 games in 46 MB; a file that is one game with long variations needs more).
+/// collection of 29,010 games in 46 MB).
 const FILE_FACTOR: u64 = 2;
+/// Memory of the tree of a file that is one game, by its size, up to [`ARENA_BYTES_MAX`].
+const TREE_FACTOR: u64 = 12;
 /// Memory by which a game and its opening are known again, with the free places of the table.
 const KNOWN_BYTES: u64 = 70;
 /// Bytes of a record, about: a game on 19x19 takes 1.5 to 2 KB, one on 9x9 400 bytes.
@@ -111,9 +117,10 @@ impl Plan {
         let game_bytes = if make == Make::Shards { GAME_BYTES } else { BATCH_BYTES };
         let known_bytes = needs.records_bytes / RECORD_BYTES_USUAL * KNOWN_BYTES;
         let sum = |record: u64, unpacking: u64| BASE_BYTES + record * FILE_FACTOR + unpacking + known_bytes;
+        let tree_bytes = (needs.record.at_most * (TREE_FACTOR + 1 - FILE_FACTOR)).min(ARENA_BYTES_MAX as u64);
         let fixed = Range {
             likely: sum(needs.record.likely, needs.unpacking.likely),
-            at_most: sum(needs.record.at_most, needs.unpacking.at_most),
+            at_most: sum(needs.record.at_most, needs.unpacking.at_most) + tree_bytes,
         };
         // Beside those that wait, one is being written and one being made.
         let a_worker = |queue: usize| (RESULTS_QUEUED + 2) as u64 * game_bytes + queue as u64 * JOB_BYTES;
@@ -123,9 +130,13 @@ impl Plan {
                 (2.., _) => queue_games /= 2,
                 (_, 2..) => workers -= 1,
                 _ => {
-                    let what = format!("needs {} MB of memory", (fixed.at_most + in_flight(1, 1)) >> 20);
-                    let what = format!("{what}, it may have {} MB", ram_budget_bytes >> 20);
-                    return Err(Error::new("convert", what).hint("splitting the largest file, or a profile with more memory"));
+                    let what = format!("needs {} MiB of memory", (fixed.at_most + in_flight(1, 1)) >> 20);
+                    let what = format!("{what}, it may have {} MiB", ram_budget_bytes >> 20);
+                    let hint = match known_bytes > fixed.at_most / 2 {
+                        true => "a part of the records at a time, each into a folder of its own, or a profile with more memory",
+                        false => "splitting the largest file, or a profile with more memory",
+                    };
+                    return Err(Error::new("convert", what).hint(hint));
                 }
             }
         }
@@ -133,7 +144,7 @@ impl Plan {
         let memory = Range { likely: fixed.likely + in_flight, at_most: fixed.at_most + in_flight };
         let parts = Sum::default()
             .with("program", BASE_BYTES)
-            .with("files", needs.record.at_most * FILE_FACTOR)
+            .with("files", needs.record.at_most * FILE_FACTOR + tree_bytes)
             .with("unpacking", needs.unpacking.at_most)
             .with("known_games", known_bytes)
             .with("games", in_flight);
@@ -152,7 +163,7 @@ impl Plan {
         let (likely, at_most) = (self.memory.likely.div_ceil(1 << 20), self.memory.at_most.div_ceil(1 << 20));
         let bound = if at_most > likely { format!(", {at_most} at most if archives ask for it") } else { String::new() };
         log::info!(
-            "convert: {} files{groups}; {:.1} MB to read; {} workers, {} games queued each, about {likely} MB of memory{bound}",
+            "convert: {} files{groups}; {:.1} MB to read; {} workers, {} games queued each, about {likely} MiB of memory{bound}",
             source.n_files,
             bytes_to_read as f64 / 1e6,
             self.workers,
@@ -180,9 +191,9 @@ mod tests {
         let mb = |range: Range| (range.likely >> 20, range.at_most >> 20);
         assert_eq!(mb(plan(&[entry("a.sgf", 3000, false)], 1 << 30).unwrap()), (12, 12));
         let tar = plan(&[entry("a.tar.gz", 2 << 20, true)], 1 << 30).unwrap();
-        assert_eq!(mb(tar), (28, 290));
+        assert_eq!(mb(tar), (28, 403));
         let huge = entry("all.sgf", 10 << 30, false);
         // Ten million games are known again by 700 MB.
-        assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("it may have 1024 MB"));
+        assert!(plan(&[huge], 1 << 30).err().unwrap().to_string().contains("it may have 1024 MiB"));
     }
 }

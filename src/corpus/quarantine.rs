@@ -2,7 +2,7 @@
 
 use super::config::ArchiveConfig;
 use super::ledger::{self, LedgerLine, Verdict};
-use super::source::{Entry, Item, Reader};
+use super::source::{Entry, Item, QUARANTINE_MARK, Reader};
 use crate::base::fs::{WholeFile, create_dir, unshown, write_whole};
 use crate::base::limits::SGF_FILE_BYTES_MAX;
 use crate::base::signal::Stop;
@@ -25,7 +25,11 @@ use std::path::{Path, PathBuf};
 /// gets its reason alone.
 pub fn quarantine(shards: &Path, dir: &Path, limits: &ArchiveConfig, stop: &Stop) -> Result<u64> {
     create_dir(dir)?;
-    refuse_foreign(dir)?;
+    clear(dir)?;
+    write_whole(
+        &dir.join(QUARANTINE_MARK),
+        b"Refused games, copied by edgezero. Folders with this file are not read as records.\n",
+    )?;
     let reader = Reader::new(limits, dir.to_path_buf(), stop);
     let mut copies = Copies { dir, reader, source: PathBuf::new(), batch: Vec::new(), n_copies: 0 };
     for (number, line) in ledger::read(shards)?.enumerate() {
@@ -141,17 +145,21 @@ fn entry_of(path: &Path) -> Option<Entry> {
     Some(Entry { path: path.to_path_buf(), name, bytes: meta.len(), modified_ns: 0, named: true, archive: false })
 }
 
-/// Looks whether everything in the folder is of an earlier quarantine.
-fn refuse_foreign(dir: &Path) -> Result<()> {
-    let entries = std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))?;
-    for entry in entries {
+/// Takes away what an earlier quarantine left, unless there is something else in the folder.
+fn clear(dir: &Path) -> Result<()> {
+    let names = || std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e));
+    for entry in names()? {
         let name = entry.map_err(|e| Error::io(dir, &e))?.file_name();
         let name = name.to_string_lossy();
         let is_ours = name.len() > NUMBER_DIGITS && name.as_bytes()[..NUMBER_DIGITS].iter().all(u8::is_ascii_digit);
-        if !is_ours {
+        if !is_ours && !name.starts_with(QUARANTINE_MARK) {
             let what = format!("holds {name:?}, which is no refused game: will not write here");
             return Err(Error::call(dir.display(), what).hint("an empty or a new folder for --quarantine"));
         }
+    }
+    for entry in names()? {
+        let path = entry.map_err(|e| Error::io(dir, &e))?.path();
+        std::fs::remove_file(&path).map_err(|e| Error::io(&path, &e))?;
     }
     Ok(())
 }

@@ -82,6 +82,7 @@ pub(super) fn kind_of(reason: &Reason) -> &'static str {
         Reason::EmptyFile => "empty file",
         Reason::NoGame(_) => "no game in the file",
         Reason::TooLarge => "file too large",
+        Reason::TooManyNodes => "too many nodes",
         Reason::OtherGame(_) => "another game than Go",
         Reason::BoardSize(_) => "board size",
         Reason::TooManyMoves => "too many moves",

@@ -5,11 +5,13 @@ use crate::base::{Error, Result};
 use rustix::fs::Advice;
 use serde::Serialize;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// How the names of files begin that are written to measure a disk.
+const PROBE_PREFIX: &str = ".edgezero-disk-";
 /// Bytes that are written and read at once.
 const BLOCK_BYTES: usize = 1 << 20;
 /// Most bytes of a measurement: SD cards wear.
@@ -129,9 +131,12 @@ pub struct Speed {
 
 /// Writes a file in `dir` for about a second, reads it and takes it away.
 pub fn measure(dir: &Path) -> Result<Speed> {
-    let place = Probe(dir.join(format!(".edgezero-disk-{}", std::process::id())));
+    remove_orphans(dir);
+    let place = Probe(dir.join(format!("{PROBE_PREFIX}{}", std::process::id())));
     let io = |e: std::io::Error| Error::io(&place.0, &e);
     let mut file = File::options().read(true).write(true).create_new(true).open(&place.0).map_err(io)?;
+    // Says that it is in use. Where there are no locks, another measurement may take the name away, not the file.
+    let _ = file.try_lock();
     // Not zeros: some disks leave those out.
     let mut state = 1u64;
     let block: Vec<u8> = std::iter::repeat_with(|| {
@@ -148,7 +153,7 @@ pub fn measure(dir: &Path) -> Result<Speed> {
     let write = written as f64 / start.elapsed().as_secs_f64();
     // What the kernel keeps of it is read at the speed of memory; where it does not let go, the figure is too good.
     let _ = rustix::fs::fadvise(&file, 0, NonZeroU64::new(written as u64), Advice::DontNeed);
-    let mut file = File::open(&place.0).map_err(io)?;
+    file.seek(SeekFrom::Start(0)).map_err(io)?;
     let (start, mut buffer, mut read) = (Instant::now(), block, 0);
     loop {
         match file.read(&mut buffer).map_err(io)? {
@@ -159,6 +164,17 @@ pub fn measure(dir: &Path) -> Result<Speed> {
     Ok(Speed { write, read: read as f64 / start.elapsed().as_secs_f64() })
 }
 
+/// Removes the files of measurements that were killed.
+fn remove_orphans(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_probe = entry.file_name().to_string_lossy().starts_with(PROBE_PREFIX);
+        if is_probe && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            // What cannot be removed harms nobody but the disk.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// A file that goes away.
 struct Probe(PathBuf);
 
@@ -166,5 +182,25 @@ impl Drop for Probe {
     fn drop(&mut self) {
         // One that could not be made is not there.
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_measurement_left_goes() {
+        let dir = std::env::temp_dir().join(format!("edgezero-storage-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = |name: &str| dir.join(name);
+        for name in [".edgezero-disk-1", ".edgezero-disk-2", "mine"] {
+            std::fs::write(path(name), "x").unwrap();
+        }
+        let at_work = File::open(path(".edgezero-disk-2")).unwrap();
+        at_work.lock().unwrap();
+        remove_orphans(&dir);
+        assert!(!path(".edgezero-disk-1").exists() && path(".edgezero-disk-2").exists() && path("mine").exists());
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

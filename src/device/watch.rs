@@ -1,7 +1,7 @@
 //! Watches over a run from a thread of its own: sensors, heat, memory, disk, once a second.
 //!
-//! Long work asks [`Watch::rest`] between its steps, and its [`Stop`] as ever: the watch sets it, with the reason, when the
-//! machine can give no more. All times are of the monotonic clock.
+//! Long work asks its [`Stop`] as ever: the watch sets it, with the reason, when the machine can give no more, and pauses it
+//! while others need memory. Training also asks [`Watch::rest`] between its steps, for heat and power. All times are of the monotonic clock.
 
 use super::governor::{Governor, HeatLimits};
 use super::guard::{Guard, Look, Reserves, Verdict};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_secs(1);
 /// Longest rest after one step, so that a stop is never far.
 const REST_MAX: Duration = Duration::from_secs(10);
-/// Time between two looks at the stop while resting.
+/// Time between two looks while resting.
 const REST_SLICE: Duration = Duration::from_millis(50);
 
 /// The section `[watch]` of a profile: what a run leaves to the machine, and how hot it makes it.
@@ -75,8 +75,6 @@ struct Shared {
 #[derive(Default)]
 struct State {
     seen: Seen,
-    /// Rest without work until memory is there again.
-    is_short: bool,
     is_over: bool,
     /// GPUs that are to be read as well, from the next look on.
     to_follow: Option<Vec<Place>>,
@@ -134,11 +132,8 @@ impl Watch {
     pub fn rest(&self, worked: Duration) {
         let begun = Instant::now();
         loop {
-            let (rest, is_short) = {
-                let state = self.shared.state();
-                (state.seen.rest, state.is_short)
-            };
-            let wanted = if is_short { REST_MAX } else { worked.mul_f64(rest / (1.0 - rest)).min(REST_MAX) };
+            let rest = self.shared.state().seen.rest;
+            let wanted = if self.stop.is_paused() { REST_MAX } else { worked.mul_f64(rest / (1.0 - rest)).min(REST_MAX) };
             let left = wanted.saturating_sub(begun.elapsed());
             if left.is_zero() || self.stop.requested() {
                 return;
@@ -156,6 +151,8 @@ impl Drop for Watch {
             // A panic of it has said so already.
             let _ = thread.join();
         }
+        // Nobody is left who would end a rest.
+        self.stop.go_on();
     }
 }
 
@@ -199,8 +196,12 @@ impl Keeper {
         let verdict = self.guard.judge(&Look::now(&self.tree, self.writes_to.as_deref()));
         let mut state = shared.state();
         state.seen = Seen { reading, energy_j: self.energy_j, rest: self.governor.rest() };
-        let was_short = std::mem::replace(&mut state.is_short, matches!(verdict, Verdict::Slow(_)));
         drop(state);
+        let was_short = self.stop.is_paused();
+        match verdict {
+            Verdict::Slow(_) => self.stop.pause(),
+            _ => self.stop.go_on(),
+        }
         match verdict {
             Verdict::Slow(why) if !was_short => log::warn!("the run rests: {why}"),
             Verdict::Stop(why) if !self.stop.requested() => {
@@ -254,6 +255,11 @@ mod tests {
         assert!(begun.elapsed() > Duration::from_millis(10), "{:?}", begun.elapsed());
         assert!(watch.seen().energy_j.unwrap() > 1.0);
         assert!(!stop.requested());
+
+        write(&root, "proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable: 100000 kB\n");
+        wait_for("pause", || stop.is_paused());
+        write(&root, "proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n");
+        wait_for("end of the pause", || !stop.is_paused());
 
         write(&root, "proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable: 20000 kB\n");
         wait_for("stop", || stop.requested());

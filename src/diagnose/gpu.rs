@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_secs(540);
 /// Boards and channels of the table of operations.
 const OPS_SHAPE: OpsShape = OpsShape { n: 256, len: 19, c: 96 };
+const OPS_SHAPE_TINY: OpsShape = OpsShape { n: 1, len: 5, c: 8 };
 /// An operation's share of a case's window.
 const OP_SHARE: f64 = 0.1;
 
@@ -91,6 +92,8 @@ pub enum Part {
     All,
     /// The table of cases.
     Cases,
+    /// Everything, of sizes that end in seconds on anything: whether it works, not how fast it is.
+    Tiny,
 }
 
 /// What a check is asked for.
@@ -138,14 +141,15 @@ pub fn check(asked: &GpuCheck<'_>, tell: &mut dyn FnMut(&str)) -> Result<GpuRepo
     if asked.part == Part::Cases {
         return Ok(report);
     }
+    let shape = if asked.part == Part::Tiny { OPS_SHAPE_TINY } else { OPS_SHAPE };
     for precision in &precisions {
         let window = asked.window.mul_f64(OP_SHARE);
         let ops = CudaOps::new(asked.gpu, *precision)?;
         tell(&format!("operations in {precision:?}"));
-        let rows = table(&ops, OPS_SHAPE, window, &ceilings_of(&ceilings, *precision))?;
-        report.ops.push(OpsTable { precision: *precision, shape: OPS_SHAPE, rows });
+        let rows = table(&ops, shape, window, &ceilings_of(&ceilings, *precision))?;
+        report.ops.push(OpsTable { precision: *precision, shape, rows });
     }
-    for (precision, case) in speeds(&precisions) {
+    for (precision, case) in speeds(&precisions, asked.part) {
         if asked.stop.requested() {
             return Err(Error::stopped("gpu check", "nothing was written"));
         }
@@ -167,11 +171,12 @@ pub fn check(asked: &GpuCheck<'_>, tell: &mut dyn FnMut(&str)) -> Result<GpuRepo
     Ok(report)
 }
 
-/// What a device computes in: f32, and 16 bits where it has tensor cores.
+/// What a device computes in: f32, and 16 bits where it has tensor cores or products of pairs.
 fn precisions(device: &Facts) -> Vec<Precision> {
-    match device.capability.0 {
-        ..7 => vec![Precision::F32],
-        7 => vec![Precision::F32, Precision::F16],
+    match device.capability {
+        (5, 3) | (6, 0) | (6, 2) => vec![Precision::F32, Precision::F16],
+        (..7, _) => vec![Precision::F32],
+        (7, _) => vec![Precision::F32, Precision::F16],
         _ => vec![Precision::F32, Precision::F16, Precision::Bf16],
     }
 }
@@ -188,7 +193,7 @@ fn table_of_cases(asked: &GpuCheck<'_>, precision: Precision, tell: &mut dyn FnM
         if asked.stop.requested() {
             return Err(Error::stopped("gpu check", "nothing was written"));
         }
-        let (expected, allowed) = (case.run(&cpu)?, case.tolerance(precision.rounding()));
+        let (expected, allowed) = (case.run(&cpu)?, case.tolerance(gpu.rounding()));
         let (worst, failed) = match case.run(&gpu) {
             Ok(got) => (cases::worst(&got, &expected), None),
             Err(e) => (f32::MAX, Some(e.to_string())),
@@ -210,9 +215,13 @@ fn table_of_cases(asked: &GpuCheck<'_>, precision: Precision, tell: &mut dyn FnM
 }
 
 /// Training in the precision that a run takes and in f32, evaluations likewise.
-fn speeds(precisions: &[Precision]) -> Vec<(Precision, Case)> {
+fn speeds(precisions: &[Precision], part: Part) -> Vec<(Precision, Case)> {
     let last = |wanted| if precisions.contains(&wanted) { wanted } else { *precisions.last().unwrap_or(&Precision::F32) };
     let case = |task, net: &str, board, batch| Case { task, net: net.to_string(), board, batch };
+    if part == Part::Tiny {
+        let kinds = [(Precision::Bf16, Task::Train), (Precision::F16, Task::Infer)];
+        return kinds.map(|(precision, task)| (last(precision), case(task, "b1c8", 7, 2))).to_vec();
+    }
     let mut all = Vec::new();
     for net in ["b6c96", "b10c128"] {
         all.extend([256, 1024].map(|batch| (last(Precision::Bf16), case(Task::Train, net, 19, batch))));

@@ -7,10 +7,12 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 /// Points in a list that never allocates.
 pub type PointList = heapless::Vec<Point, { BOARD_LEN_MAX * BOARD_LEN_MAX }>;
 
-const WORDS: usize = CELLS.div_ceil(64);
+/// As many as a cache line and a wide register hold: one more than the cells need, and cheaper than an odd number.
+const WORDS: usize = CELLS.div_ceil(64).next_power_of_two();
 
 /// A set of points: bit `c % 64` of word `c / 64` is cell `c`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(64))]
 pub struct PointSet([u64; WORDS]);
 
 impl PointSet {
@@ -186,12 +188,9 @@ impl PointSet {
 mod wide {
     use super::{STRIDE, WORDS};
     use std::arch::x86_64::{
-        __m512i, _mm512_alignr_epi64, _mm512_and_si512, _mm512_cmpneq_epi64_mask, _mm512_mask_storeu_epi64,
-        _mm512_maskz_loadu_epi64, _mm512_or_si512, _mm512_setzero_si512, _mm512_shldi_epi64, _mm512_shrdi_epi64,
+        __m512i, _mm512_alignr_epi64, _mm512_and_si512, _mm512_cmpneq_epi64_mask, _mm512_loadu_epi64, _mm512_or_si512,
+        _mm512_setzero_si512, _mm512_shldi_epi64, _mm512_shrdi_epi64, _mm512_storeu_epi64,
     };
-
-    /// The lanes in use.
-    const LANES: u8 = (1 << WORDS) - 1;
 
     /// Whether the processor can do it.
     pub(super) fn is_there() -> bool {
@@ -201,10 +200,8 @@ mod wide {
     /// [`super::PointSet::flooded`] of the words of two sets.
     #[target_feature(enable = "avx512f,avx512vbmi2")]
     pub(super) fn flooded(set: &[u64; WORDS], inside: &[u64; WORDS]) -> [u64; WORDS] {
-        // SAFETY: the mask leaves the lane beyond the arrays out.
-        let (mut set, inside) = unsafe {
-            (_mm512_maskz_loadu_epi64(LANES, set.as_ptr().cast()), _mm512_maskz_loadu_epi64(LANES, inside.as_ptr().cast()))
-        };
+        // SAFETY: the arrays are as long as a register.
+        let (mut set, inside) = unsafe { (_mm512_loadu_epi64(set.as_ptr().cast()), _mm512_loadu_epi64(inside.as_ptr().cast())) };
         loop {
             // Two steps at a time: to look whether something changed takes as long as a step.
             let next = _mm512_and_si512(grown(_mm512_and_si512(grown(set), inside)), inside);
@@ -215,7 +212,7 @@ mod wide {
         }
         let mut words = [0; WORDS];
         // SAFETY: as above.
-        unsafe { _mm512_mask_storeu_epi64(words.as_mut_ptr().cast(), LANES, set) };
+        unsafe { _mm512_storeu_epi64(words.as_mut_ptr().cast(), set) };
         words
     }
 
@@ -230,7 +227,7 @@ mod wide {
         _mm512_or_si512(set, _mm512_or_si512(sides, rows))
     }
 
-    const _: () = assert!(WORDS <= 7);
+    const _: () = assert!(WORDS == 8);
 }
 
 fn words(from: impl Iterator<Item = u64>) -> [u64; WORDS] {

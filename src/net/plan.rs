@@ -126,6 +126,8 @@ pub(crate) struct Storage {
     pub points_c: usize,
     /// Largest `c` of vectors.
     pub vector_c: usize,
+    /// Whether its numbers come from or go to the host: they keep all their bits.
+    pub outside: bool,
 }
 
 impl Storage {
@@ -183,7 +185,7 @@ impl Plan {
         }
         let (values, grads) = match purpose {
             Purpose::Infer => (infer_homes(&steps, &extents, &read_through, outputs), Homes::default()),
-            Purpose::Train => (train_homes(&extents, &read_through), grad_homes(&steps, &extents, &in_place, outputs)),
+            Purpose::Train => (train_homes(&extents, &read_through, outputs), grad_homes(&steps, &extents, &in_place, outputs)),
         };
         Plan { steps, extents, outputs, saved_len, values, grads, read_through, in_place }
     }
@@ -347,14 +349,20 @@ impl Builder {
     }
 }
 
+/// Whether a tensor is an input or an output of the walk.
+fn outside(slot: Slot, outputs: Outputs) -> bool {
+    slot == PLANES || slot == GLOBALS || outputs.all().contains(&slot)
+}
+
 /// First and last step that touches a group of tensors.
 type Life = (usize, usize);
 
 /// Gives each group of tensors a buffer, reusing those whose group is dead. `group[slot]`: its first member.
-fn share(extents: &[Extent], group: &[Slot], lives: &[Option<Life>]) -> Homes {
+fn share(extents: &[Extent], group: &[Slot], lives: &[Option<Life>], outputs: Outputs) -> Homes {
     let mut size = vec![Storage::default(); extents.len()];
     for (slot, extent) in extents.iter().enumerate().filter(|(slot, _)| lives[group[*slot]].is_some()) {
         size[group[slot]].hold(*extent);
+        size[group[slot]].outside |= outside(slot, outputs);
     }
     let mut order: Vec<(Life, Slot)> = (0..extents.len()).filter_map(|g| lives[g].map(|l| (l, g))).collect();
     order.sort_unstable();
@@ -362,12 +370,12 @@ fn share(extents: &[Extent], group: &[Slot], lives: &[Option<Life>]) -> Homes {
     let mut busy_until: Vec<usize> = Vec::new();
     for ((first, last), g) in order {
         // vectors are small and stay apart, so that no buffer of points is kept busy by one
-        let is_points = |s: &Storage| s.points_c > 0;
+        let is_points = |s: &Storage| (s.points_c > 0, s.outside);
         let free = (0..busy_until.len())
             .filter(|&i| busy_until[i] < first && is_points(&homes.storages[i]) == is_points(&size[g]))
             .max_by_key(|&i| homes.storages[i].points_c.min(size[g].points_c));
         let i = free.unwrap_or_else(|| {
-            homes.storages.push(Storage::default());
+            homes.storages.push(Storage { outside: size[g].outside, ..Storage::default() });
             busy_until.push(0);
             busy_until.len() - 1
         });
@@ -418,18 +426,18 @@ fn infer_homes(steps: &[Step], extents: &[Extent], read_through: &[Option<usize>
     for output in outputs.all() {
         touch(&mut lives, group[output], steps.len());
     }
-    share(extents, &group, &lives)
+    share(extents, &group, &lives, outputs)
 }
 
 /// Training: all are kept but those that are activated where they are read.
-fn train_homes(extents: &[Extent], read_through: &[Option<usize>]) -> Homes {
+fn train_homes(extents: &[Extent], read_through: &[Option<usize>], outputs: Outputs) -> Homes {
     let mut homes = Homes::default();
-    for (extent, norm) in extents.iter().zip(read_through) {
+    for (slot, (extent, norm)) in extents.iter().zip(read_through).enumerate() {
         if norm.is_some() {
             homes.home.push(None);
             continue;
         }
-        let mut storage = Storage::default();
+        let mut storage = Storage { outside: outside(slot, outputs), ..Storage::default() };
         storage.hold(*extent);
         homes.storages.push(storage);
         homes.home.push(Some(homes.storages.len() - 1));
@@ -460,5 +468,5 @@ fn grad_homes(steps: &[Step], extents: &[Extent], in_place: &[bool], outputs: Ou
             }
         }
     }
-    share(extents, &group, &lives)
+    share(extents, &group, &lives, outputs)
 }

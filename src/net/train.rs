@@ -5,7 +5,7 @@ use super::plan::{Plan, Purpose};
 use super::walk::{Norms, Walk};
 use super::{Arch, Layout};
 use crate::base::{Error, Result};
-use crate::compute::{At, AtMut, LossWeights, Losses, Ops, PackedRows, Span, Tallied, Targets};
+use crate::compute::{At, AtMut, GradScale, LossWeights, Losses, Ops, PackedRows, Span, Tallied, Targets};
 
 /// Share of a new batch in the running mean and variance: about the last hundred batches count.
 pub const NORM_MOMENTUM: f32 = 0.02;
@@ -113,6 +113,11 @@ impl<O: Ops> TrainNet<O> {
     /// What was summed since the last call, after everything before is done.
     pub fn read(&mut self) -> Result<Tallied> {
         self.ops.read(&mut self.tally)
+    }
+
+    /// Goes on with the factor of gradients that a run had.
+    pub fn set_grad_scale(&mut self, to: GradScale) {
+        self.ops.set_grad_scale(to, &mut self.tally);
     }
 
     /// The losses of a batch, norms from the batch; running statistics follow; gradients are added to the flat ones.

@@ -1,7 +1,7 @@
 //! The walk over a plan on a backend: forward, and back for gradients.
 
 use super::arch::{Arch, Norm};
-use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, conv_shape, matmul_shape};
+use super::plan::{GLOBALS, Homes, Outputs, PLANES, Plan, Purpose, Slot, Step, Storage, conv_shape, matmul_shape};
 use crate::base::{Error, Result};
 use crate::compute::{
     At, AtMut, Base, ConvShape, HeadGrads, Heads, Input, LossShape, LossWeights, Mask, NORM_SAVED, NormAct, NormGrad, NormParams,
@@ -119,7 +119,11 @@ impl<O: Ops> Walk<O> {
         }
         let plan = Plan::new(arch, purpose);
         let alloc = |homes: &Homes| -> Result<Vec<O::Buf>> {
-            homes.storages.iter().map(|s| ops.alloc(s.elements(n_max, len_max))).collect()
+            let alloc = |s: &Storage| match s.points_c > 0 && !s.outside {
+                true => ops.alloc_points(s.elements(n_max, len_max)),
+                false => ops.alloc(s.elements(n_max, len_max)),
+            };
+            homes.storages.iter().map(alloc).collect()
         };
         Ok(Walk {
             values: alloc(&plan.values)?,

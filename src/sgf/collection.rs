@@ -2,7 +2,7 @@
 
 use super::charset::{self, Basis, Pairs};
 use super::scan::{Walk, find_bare_game, find_game};
-use super::tree::{Measure, StopAt, TEXT_BYTES_MAX, Tree, measure};
+use super::tree::{ARENA_BYTES_MAX, Measure, StopAt, TEXT_BYTES_MAX, Tree, measure};
 use super::{GameError, Reason};
 use encoding_rs::{Encoding, UTF_8};
 use std::borrow::Cow;
@@ -111,7 +111,8 @@ impl<'a> Collection<'a> {
             return (walk.end, fault_of(walk, n_moves));
         }
         let (pairs, walk, size) = self.measure(start);
-        let (end, fault) = (walk.end, fault_of(walk, size.n_moves));
+        let (end, is_too_large) = (walk.end, size.arena_bytes() > ARENA_BYTES_MAX);
+        let fault = fault_of(walk, size.n_moves).or_else(|| is_too_large.then_some((start, Reason::TooManyNodes)));
         if fault.is_none() {
             self.tree.read(&self.bytes, start, pairs, &size);
         }

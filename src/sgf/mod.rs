@@ -23,6 +23,7 @@ pub use komi::plain as plain_komi;
 pub use record::{GameRecord, OffBoard, Step, games, games_with};
 pub use result::{GameResult, Margin, Winner};
 pub use scan::Name;
+pub(crate) use tree::ARENA_BYTES_MAX;
 pub use tree::Tree;
 pub use variations::lines;
 pub use write::write;
@@ -86,6 +87,8 @@ pub enum Reason {
     NoGame(Option<&'static str>),
     /// The file is larger than places in it can be told apart.
     TooLarge,
+    /// One game whose tree would take more than 64 MiB.
+    TooManyNodes,
     /// The end of the file inside a value, a name or an empty node, or before any move.
     UnexpectedEnd,
     /// A value that took `;B[..` for text.
@@ -125,6 +128,7 @@ impl fmt::Display for Reason {
             Reason::NoGame(None) => write!(f, "no game tree"),
             Reason::NoGame(Some(looks)) => write!(f, "no game tree, this looks like {looks}"),
             Reason::TooLarge => write!(f, "file too large, at most {} bytes", tree::TEXT_BYTES_MAX),
+            Reason::TooManyNodes => write!(f, "too many nodes: a tree of more than {} MiB", tree::ARENA_BYTES_MAX >> 20),
             Reason::UnexpectedEnd => write!(f, "unexpected end"),
             Reason::MissingBracket => write!(f, "missing ], the value takes in the next move"),
             Reason::NoNode => write!(f, "tree without a node"),

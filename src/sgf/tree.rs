@@ -10,6 +10,9 @@ use std::ops::{ControlFlow, Range};
 /// Marks that there is no such node.
 const NONE: u32 = u32::MAX;
 
+/// Largest arena of one game, in bytes: three million moves. A text of nothing but `;` takes twelve times itself.
+pub(crate) const ARENA_BYTES_MAX: usize = 64 << 20;
+
 /// Largest text whose places fit the arena, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = u32::MAX as usize - 1;
 
@@ -192,6 +195,16 @@ pub(super) struct Measure {
     pub(super) charset: Option<Range<usize>>,
     name: Name,
     stop_at_charset: bool,
+}
+
+impl Measure {
+    /// Memory in bytes of the arena of so large a game.
+    pub(super) fn arena_bytes(&self) -> usize {
+        self.n_nodes * size_of::<Node>()
+            + self.n_properties * size_of::<Property>()
+            + self.n_values * size_of::<Span>()
+            + self.depth_max * size_of::<u32>()
+    }
 }
 
 /// Counts a game. With `StopAt::Charset` the walk breaks off at the root's CA.

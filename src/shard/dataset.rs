@@ -3,7 +3,9 @@
 use super::layout::HINT_AGAIN;
 use super::manifest::{Manifest, ShardEntry};
 use super::reader::Shard;
+use crate::base::fs::create_dir;
 use crate::base::{Error, Result};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// An open data set: its mapped shards. Shared between threads in an `Arc`.
@@ -48,11 +50,37 @@ impl Dataset {
         self.shards.iter().map(Shard::n_positions).sum()
     }
 
+    /// Games of each board, by width and height.
+    pub fn boards(&self) -> BTreeMap<(usize, usize), u64> {
+        let mut boards = BTreeMap::new();
+        for game in self.shards.iter().flat_map(Shard::games) {
+            *boards.entry((game.size.w(), game.size.h())).or_default() += 1;
+        }
+        boards
+    }
+
     /// Array lengths (longer sides of the boards), ascending.
     pub fn board_lens(&self) -> Vec<usize> {
         let mut lens: Vec<usize> = self.shards.iter().map(Shard::len).collect();
         lens.dedup();
         lens
+    }
+
+    /// Makes the new folder `dir` a data set of the same shards, without groups and ledger. Its files are hard links: they
+    /// cost no room as long as this folder has them too, and stay when a conversion replaces them here.
+    ///
+    /// # Errors
+    /// A file system without links, or another one than that of the shards; shards that were replaced meanwhile.
+    pub fn link_into(&self, dir: &Path) -> Result<()> {
+        create_dir(dir)?;
+        let mut files: Vec<&str> = self.manifest.shards.iter().map(|entry| entry.file.as_str()).collect();
+        files.sort_unstable();
+        // Groups of the same content share a file.
+        files.dedup();
+        for file in files {
+            std::fs::hard_link(self.dir.join(file), dir.join(file)).map_err(|e| Error::io(&dir.join(file), &e))?;
+        }
+        self.manifest.alone().write(dir)
     }
 
     /// All shards, shortest array first, those of one length in the order of their sources.

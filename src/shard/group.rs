@@ -11,8 +11,8 @@ use std::path::Path;
 
 /// How the names of group files begin.
 pub(super) const GROUP_PREFIX: &str = "group-";
-/// Largest group file read, in bytes: a thousand refusals, and two million dropped games of 36 bytes.
-const GROUP_BYTES_MAX: u64 = 80 << 20;
+/// Largest group file, in bytes: a thousand refusals, and fourteen million dropped games of 36 bytes.
+const GROUP_BYTES_MAX: u64 = 512 << 20;
 
 /// Identity of the sources of a group and of the way they are converted: SHA-256.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,6 +89,12 @@ impl Group {
         let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::new(dir.display(), e))?;
         text.push(b'\n');
         let file = group_file(&self.key, &text);
+        if text.len() as u64 > GROUP_BYTES_MAX {
+            let what = format!("{} bytes, at most {GROUP_BYTES_MAX} are read again", text.len());
+            return Err(
+                Error::new(dir.join(file).display(), what).hint("smaller archives: one file of records a group is too large")
+            );
+        }
         let mut out = fs::WholeFile::create(&dir.join(&file))?;
         out.write(&text)?;
         out.place()?;

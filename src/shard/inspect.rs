@@ -56,7 +56,7 @@ impl Summary {
         let shards = dataset.shards().iter().zip(&manifest.shards).map(|(shard, entry)| {
             let mut sums = [[0; 2]; 2];
             for game in shard.games() {
-                let sum = &mut sums[usize::from(Split::of(game.hash, validation_permille) == Split::Validation)];
+                let sum = &mut sums[usize::from(Split::of(&game, validation_permille) == Split::Validation)];
                 sum[0] += 1;
                 sum[1] += u64::from(game.n_records);
             }

@@ -5,7 +5,7 @@
 //! | header | 128 | magic, version, len, stride, records per block, counts, checksums of the tables, its own checksum |
 //! | data | `n_records * stride` | records in blocks of about 256 KiB, a whole number of records each |
 //! | block table | 4 a block | CRC32C of each block |
-//! | game table | 32 a game | first record (u64), records (u32), w, h (u8), zero (u16), hash (16 bytes) |
+//! | game table | 32 a game | first record (u64), records (u32), w, h (u8), draw + 1 or 0 (u16), hash (16 bytes) |
 //!
 //! A record is a packed input row ([`crate::compute::packed`]), a target header of 32 bytes, and two bit planes:
 //! points owned at the end by the player to move, and by the opponent.
@@ -43,6 +43,8 @@ pub const TARGET_BYTES: usize = 32;
 pub const GAME_BYTES: usize = 32;
 /// Upper bound of a block: small enough to check on first touch, large enough that the table stays tiny.
 pub const BLOCK_BYTES_MAX: usize = 256 << 10;
+/// Games are split by a number below this.
+pub const DRAWS: u16 = 1000;
 /// No reply: the game ended with the policy move.
 pub const REPLY_NONE: u16 = 0xffff;
 
@@ -95,6 +97,9 @@ pub struct GameEntry {
     pub size: Size,
     /// Its identity.
     pub hash: GameHash,
+    /// What decides its side of the split ([`super::Split`]), below [`DRAWS`], where that is not its own identity: a line
+    /// beside the main line of a game goes with that one.
+    pub draw: Option<u16>,
 }
 
 impl GameEntry {
@@ -104,20 +109,23 @@ impl GameEntry {
         out[8..12].copy_from_slice(&self.n_records.to_le_bytes());
         out[12] = self.size.w() as u8;
         out[13] = self.size.h() as u8;
+        out[14..16].copy_from_slice(&self.draw.map_or(0, |draw| draw + 1).to_le_bytes());
         out[16..32].copy_from_slice(&self.hash.0);
         out
     }
 
-    /// `None` when the board is none of ours or unused bytes are set.
+    /// `None` when the board is none of ours or the draw is none.
     pub(super) fn from_bytes(bytes: &[u8; GAME_BYTES]) -> Option<GameEntry> {
         let mut hash = [0; 16];
         hash.copy_from_slice(&bytes[16..32]);
         let size = Size::new(bytes[12].into(), bytes[13].into())?;
-        (u16_at(bytes, 14) == 0).then_some(GameEntry {
+        let draw = u16_at(bytes, 14);
+        (draw <= DRAWS).then_some(GameEntry {
             first_record: u64_at(bytes, 0),
             n_records: u32_at(bytes, 8),
             size,
             hash: GameHash(hash),
+            draw: draw.checked_sub(1),
         })
     }
 }

@@ -1,10 +1,12 @@
 //! `manifest.json`: what a data set holds and what became of every record it was made from.
 
 use super::group::{GROUP_PREFIX, GroupEntry};
-use super::lock::LOCK_NAME;
+use crate::base::lock::LOCK_NAME;
 use crate::base::{Error, Result, fs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// Name of the manifest in a data set's folder.
@@ -21,8 +23,10 @@ const FORMAT: &str = "edgezero shards";
 const VERSION: u32 = 2;
 /// Refusals told one by one; all of them are counted.
 pub const REFUSALS_MAX: usize = 1000;
-/// Largest manifest read, in bytes: a thousand refusals take about 200 KB, a shard file and its group 300 bytes.
-const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+/// Largest manifest, in bytes: a thousand refusals take about 200 KB, a shard file and its group up to 600 bytes.
+const MANIFEST_BYTES_MAX: u64 = 256 << 20;
+/// Bytes in which a manifest says what it is.
+const HEAD_BYTES: u64 = 4 << 10;
 
 /// The manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,6 +201,11 @@ impl Manifest {
         Manifest { format: FORMAT.to_string(), version: VERSION, source, report, groups, shards, ledger: None }
     }
 
+    /// The same shards without groups and ledger.
+    pub(super) fn alone(&self) -> Manifest {
+        Manifest { groups: Vec::new(), ledger: None, ..self.clone() }
+    }
+
     /// The files in the folder that belong to the data set.
     pub(super) fn file_names(&self) -> impl Iterator<Item = &str> {
         let files = self.groups.iter().flat_map(|g| [&g.file, &g.ledger]).chain(self.shards.iter().map(|s| &s.file));
@@ -233,6 +242,11 @@ impl Manifest {
         let path = dir.join(MANIFEST_NAME);
         let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::new(path.display(), e))?;
         text.push(b'\n');
+        if text.len() as u64 > MANIFEST_BYTES_MAX {
+            let what =
+                format!("{} groups and {} shard files are too many for one data set", self.groups.len(), self.shards.len());
+            return Err(Error::new(path.display(), what).hint("a part of the records, in a folder of its own"));
+        }
         fs::write_whole(&path, &text)
     }
 }
@@ -273,6 +287,7 @@ pub(super) fn is_ours(name: &str) -> bool {
 /// Whether the folder's manifest calls itself ours, of whatever version and however damaged.
 pub(super) fn says_ours(dir: &Path) -> bool {
     let mark = format!("\"{FORMAT}\"");
-    fs::read_limited(&dir.join(MANIFEST_NAME), MANIFEST_BYTES_MAX)
-        .is_ok_and(|bytes| bytes.windows(mark.len()).any(|window| window == mark.as_bytes()))
+    let mut head = Vec::new();
+    let read = File::open(dir.join(MANIFEST_NAME)).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    read.is_ok() && head.windows(mark.len()).any(|window| window == mark.as_bytes())
 }

@@ -31,7 +31,6 @@ mod group;
 mod inspect;
 pub mod layout;
 mod ledger;
-mod lock;
 mod manifest;
 mod reader;
 mod record;

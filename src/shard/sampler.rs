@@ -1,7 +1,7 @@
 //! Which position comes next: a pure function of a seed and a number.
 
 use super::dataset::Dataset;
-use super::layout::GameHash;
+use super::layout::{DRAWS, GameEntry, GameHash};
 use super::reader::Shard;
 use super::record::Record;
 use crate::base::rng::{below, mix};
@@ -9,7 +9,7 @@ use crate::base::{Error, Result};
 use std::sync::Arc;
 
 /// Which games: a game belongs to one side by the hash of its moves, so copies of a game never fall on both,
-/// and the order or the number of the other games does not matter.
+/// and the order or the number of the other games does not matter. Lines beside the main line of a game go with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// Games to learn from.
@@ -20,11 +20,16 @@ pub enum Split {
 
 impl Split {
     /// The side of a game when `validation_permille` of 1000 games are held out.
-    pub fn of(hash: GameHash, validation_permille: u32) -> Split {
+    pub fn of(game: &GameEntry, validation_permille: u32) -> Split {
+        let drawn = game.draw.unwrap_or_else(|| Split::draw(game.hash));
+        if u32::from(drawn) < validation_permille { Split::Validation } else { Split::Train }
+    }
+
+    /// What decides for a game with these moves, below [`DRAWS`].
+    pub(super) fn draw(hash: GameHash) -> u16 {
         let mut first = [0; 8];
         first.copy_from_slice(&hash.0[..8]);
-        let drawn = below(mix(u64::from_le_bytes(first)), 1000);
-        if drawn < validation_permille as usize { Split::Validation } else { Split::Train }
+        below(mix(u64::from_le_bytes(first)), DRAWS.into()) as u16
     }
 }
 
@@ -37,7 +42,7 @@ pub struct Sample {
     pub symmetry: u8,
 }
 
-/// Draws the positions of one split of all shards of one length: every position once an epoch, in an order that
+/// Draws the positions of the square boards of one split of all shards of one length: every position once an epoch, in an order that
 /// `(seed, epoch)` keys. How the positions are spread over files does not matter. Memory: 16 bytes a game.
 pub struct Sampler {
     dataset: Arc<Dataset>,
@@ -59,7 +64,8 @@ struct Span {
 }
 
 impl Sampler {
-    /// A sampler over the boards of `dataset` whose longer side is `len`. A split may have no positions: ask
+    /// A sampler over the square boards of `dataset` with sides of `len`; longer boards that are narrower are in the same
+    /// shards and are left out. A split may have no positions: ask
     /// [`Sampler::n_positions`] before drawing.
     ///
     /// # Errors
@@ -75,7 +81,8 @@ impl Sampler {
         }
         let (mut shard_ends, mut games, mut n_positions, mut before_shard) = (Vec::new(), Vec::new(), 0, 0);
         for shard in dataset.shards_of(len) {
-            for game in shard.games().filter(|g| Split::of(g.hash, validation_permille) == split) {
+            let is_drawn = |g: &GameEntry| g.size.w() == g.size.h() && Split::of(g, validation_permille) == split;
+            for game in shard.games().filter(is_drawn) {
                 games.push(Span { before: n_positions, first_record: before_shard + game.first_record });
                 n_positions += u64::from(game.n_records);
             }
@@ -214,7 +221,7 @@ mod tests {
                 for &position in &seen {
                     let (shard, position) = sampler.place(Sample { position, symmetry: 0 });
                     let game = shard.record(position).unwrap().game();
-                    assert_eq!(Split::of(shard.game(game.into()).hash, 200), split);
+                    assert_eq!(Split::of(&shard.game(game.into()), 200), split);
                 }
                 all.extend(seen);
             }

@@ -3,13 +3,14 @@
 use super::group::{Completeness, GROUP_PREFIX, Group, GroupEntry};
 use super::layout::{GAME_BYTES, GameEntry, GameHash, HEADER_BYTES, HINT_AGAIN, Header, records_per_block, stride, u32_at};
 use super::ledger::{LinesWriter, new_ledger_name};
-use super::lock::{FolderLock, LOCK_NAME};
 use super::manifest::{
     self, LEDGER_NAME, LISTING_NAME, LedgerEntry, MANIFEST_NAME, Manifest, Report, SPOOL_PREFIX, ShardEntry, Source,
 };
+use super::sampler::Split;
 use crate::base::bulk::BulkFile;
 use crate::base::fs::{create_dir, sync_parent};
 use crate::base::limits::BOARD_LEN_MAX;
+use crate::base::lock::{FolderLock, LOCK_NAME, Work};
 use crate::base::{Error, Result};
 use crate::compute::packed::row_bytes;
 use crate::go::Size;
@@ -23,6 +24,9 @@ use std::path::{Path, PathBuf};
 const PART_NAME: &str = "ledger-part.new";
 /// Name of the ledger while it is written.
 const NEW_LEDGER_NAME: &str = "ledger.new";
+
+/// What the folder is taken for.
+const WORK: Work = Work { name: "edgezero convert", hint: "wait for it to end" };
 
 /// Where the folder of a data set in the making comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +70,7 @@ impl DatasetWriter {
         DatasetWriter::check_folder(dir)?;
         let origin = if dir.exists() { Origin::Found } else { Origin::Made };
         create_dir(dir)?;
-        let lock = FolderLock::take(dir).inspect_err(|_| remove_if_made(dir, origin))?;
+        let lock = FolderLock::take(dir, &WORK).inspect_err(|_| remove_if_made(dir, origin))?;
         let manifest = Manifest::read(dir).ok();
         let in_use = manifest.as_ref().map(|manifest| manifest.file_names().map(str::to_string).collect());
         let writer = DatasetWriter {
@@ -152,12 +156,19 @@ impl DatasetWriter {
     /// Adds a game to the group being written; `records` as [`super::append_record`] makes them. Their game number is
     /// filled in here.
     pub fn push_game(&mut self, size: Size, hash: GameHash, records: &mut [u8]) -> Result<()> {
+        self.push_line(size, hash, hash, records)
+    }
+
+    /// As [`DatasetWriter::push_game`], for one line of a game that has several: `of` is the identity of the game, whose side
+    /// of the split all its lines are on.
+    pub fn push_line(&mut self, size: Size, hash: GameHash, of: GameHash, records: &mut [u8]) -> Result<()> {
         let len = size.len_max();
         let shard = match &mut self.shards[len] {
             Some(shard) => shard,
             empty => empty.insert(ShardWriter::create(&self.dir.join(format!("len{len}.new")), len)?),
         };
-        shard.push_game(size, hash, records)
+        let draw = (of != hash).then(|| Split::draw(of));
+        shard.push_game(GameEntry { first_record: 0, n_records: 0, size, hash, draw }, records)
     }
 
     /// Adds a line, its end included, to the part of the ledger that belongs to the group being written.
@@ -237,6 +248,8 @@ impl DatasetWriter {
             std::fs::rename(self.dir.join(NEW_LEDGER_NAME), &path).map_err(|e| Error::io(&path, &e))?;
             manifest.ledger = Some(entry);
         }
+        // Whether it stands after a failure is not known, so what it names stays as well as what the old one does.
+        self.in_use.get_or_insert_default().extend(manifest.file_names().map(str::to_string));
         // The files that it names first.
         sync_parent(&self.dir.join(MANIFEST_NAME))?;
         manifest.write(&self.dir)?;
@@ -352,10 +365,10 @@ impl ShardWriter {
         })
     }
 
-    /// Adds a game: its board, identity and records (at least one).
-    pub fn push_game(&mut self, size: Size, hash: GameHash, records: &mut [u8]) -> Result<()> {
+    /// Adds a game and its records (at least one), whose number and place are filled in here.
+    pub fn push_game(&mut self, game_entry: GameEntry, records: &mut [u8]) -> Result<()> {
         let stride = stride(self.len);
-        assert_eq!(size.len_max(), self.len, "a board of this shard");
+        assert_eq!(game_entry.size.len_max(), self.len, "a board of this shard");
         assert!(!records.is_empty() && records.len().is_multiple_of(stride), "whole records");
         let game = u32::try_from(self.n_games).map_err(|_| self.full("games"))?;
         let n_records = u32::try_from(records.len() / stride).map_err(|_| self.full("positions of one game"))?;
@@ -369,7 +382,7 @@ impl ShardWriter {
             }
         }
         self.file.write(records)?;
-        let entry = GameEntry { first_record: self.n_records, n_records, size, hash }.to_bytes();
+        let entry = GameEntry { first_record: self.n_records, n_records, ..game_entry }.to_bytes();
         self.games.write(&entry)?;
         self.games_crc = crc32c::crc32c_append(self.games_crc, &entry);
         self.n_records += u64::from(n_records);

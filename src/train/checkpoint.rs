@@ -5,11 +5,13 @@
 //! | `net/…`, `average/…` | the parameters and norm statistics of the learning net and of its running average |
 //! | `optimizer/first`, `optimizer/second` | momentum, or the two moments of AdamW, flat |
 //!
-//! The metadata hold the step, the length of the run, and the settings that the numbers depend on.
+//! The metadata hold the step, the length of the run, what gradients are multiplied by where a GPU rounds them to a small range, and
+//! the settings that the numbers depend on.
 
 use super::config::{Optimizer, TrainConfig};
 use crate::base::fs::{read_limited, write_whole};
 use crate::base::{Error, Result};
+use crate::compute::GradScale;
 use crate::net::Net;
 use crate::net::tensors::{Decoded, FILE_BYTES_MAX, Named, encode};
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,9 @@ const FIRST: &str = "optimizer/first";
 const SECOND: &str = "optimizer/second";
 /// Key of the run's state (JSON) in the metadata.
 const STATE_KEY: &str = "edgezero.run";
+
+/// What to do about a run that was begun in another way.
+const GO_ON: &str = "the same options and profile as at the start, or another --out for a new run";
 
 /// What the numbers of a run depend on besides its data: equal settings and threads give equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,16 +51,20 @@ impl Settings {
         Settings { data, config }
     }
 
-    /// Refuses to go on under other settings than the run began with.
+    /// Refuses to go on with other records, or under other settings, than the run began with.
     pub(super) fn check_same(&self, now: &Settings, path: &Path) -> Result<()> {
-        let go_on = "the same options and profile as at the start, or another --out for a new run";
         if self.data != now.data {
-            return Err(Error::new(path.display(), "the run began with other game records").hint(go_on));
+            return Err(Error::new(path.display(), "the run began with other game records").hint(GO_ON));
         }
+        self.check_same_config(now, path)
+    }
+
+    /// The same for the settings alone.
+    pub(super) fn check_same_config(&self, now: &Settings, path: &Path) -> Result<()> {
         for (key, was) in &self.config {
             let is = now.config.get(key).unwrap_or(&serde_json::Value::Null);
             if is != was {
-                return Err(Error::new(path.display(), format!("{key} is {is} now, the run began with {was}")).hint(go_on));
+                return Err(Error::new(path.display(), format!("{key} is {is} now, the run began with {was}")).hint(GO_ON));
             }
         }
         Ok(())
@@ -76,6 +85,8 @@ pub(super) struct Checkpoint {
     pub first: Vec<f32>,
     /// AdamW's second moment.
     pub second: Option<Vec<f32>>,
+    /// What gradients are multiplied by, where they are.
+    pub grad_scale: Option<GradScale>,
 }
 
 impl Checkpoint {
@@ -91,7 +102,10 @@ impl Checkpoint {
             tensors.push((SECOND.to_string(), vec![second.len()], second));
         }
         let settings = serde_json::to_string(settings).map_err(|e| Error::new(path.display(), e))?;
-        let state = serde_json::json!({"step": self.step, "total_steps": self.total_steps, "settings": settings});
+        let mut state = serde_json::json!({"step": self.step, "total_steps": self.total_steps, "settings": settings});
+        if let Some(scale) = self.grad_scale {
+            state["grad_scale"] = serde_json::json!(scale);
+        }
         let bytes = encode(&tensors, HashMap::from([(STATE_KEY.to_string(), state.to_string())]))?;
         write_whole(&path, &bytes)?;
         Ok(path)
@@ -112,6 +126,7 @@ struct State {
     step: u64,
     total_steps: u64,
     settings: String,
+    grad_scale: Option<GradScale>,
 }
 
 impl CheckpointFile {
@@ -149,11 +164,12 @@ impl CheckpointFile {
             average: net("average")?,
             first: moments(FIRST)?,
             second,
+            grad_scale: self.state.grad_scale,
         })
     }
 }
 
-/// What an unfinished run began with, as far as a new session must follow it.
+/// What a run began with, as far as a new session must follow it, and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     /// Identity of the shards learned from.
@@ -168,13 +184,20 @@ pub struct Begun {
     pub total_steps: u64,
 }
 
-/// The run in this folder, by the latest of its checkpoints that can be read; none if there is none.
-pub fn begun(dir: &Path) -> Result<Option<Begun>> {
-    let latest = list(dir)?.iter().rev().find_map(|path| CheckpointFile::open(path).ok());
-    let Some(CheckpointFile { settings, state, .. }) = latest else { return Ok(None) };
-    let number = |key: &str| settings.config.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0) as usize;
-    let (batch_size, accumulate) = (number("batch_size"), number("accumulate"));
-    Ok(Some(Begun { data: settings.data, batch_size, accumulate, step: state.step, total_steps: state.total_steps }))
+impl Begun {
+    /// Whether there is no step left to be done.
+    pub fn is_complete(&self) -> bool {
+        self.step >= self.total_steps
+    }
+
+    /// The run in this folder, by the latest of its checkpoints that can be read; none if there is none.
+    pub(super) fn find(dir: &Path) -> Result<Option<Begun>> {
+        let latest = list(dir)?.iter().rev().find_map(|path| CheckpointFile::open(path).ok());
+        let Some(CheckpointFile { settings, state, .. }) = latest else { return Ok(None) };
+        let number = |key: &str| settings.config.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0) as usize;
+        let (batch_size, accumulate) = (number("batch_size"), number("accumulate"));
+        Ok(Some(Begun { data: settings.data, batch_size, accumulate, step: state.step, total_steps: state.total_steps }))
+    }
 }
 
 /// Checkpoints of a run's folder, oldest first.
@@ -187,14 +210,17 @@ pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| Error::io(dir, &e))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let step = name.strip_prefix(PREFIX).and_then(|n| n.strip_suffix(SUFFIX)).and_then(|n| n.parse::<u64>().ok());
-        if let Some(step) = step {
+        if let Some(step) = step_of(&path.file_name().unwrap_or_default().to_string_lossy()) {
             found.push((step, path));
         }
     }
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The step of the checkpoint that a file of this name is.
+pub(super) fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 /// Removes all but the latest `kept` checkpoints.
@@ -217,10 +243,13 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let net = NetConfig::named("b1c4").unwrap().init(1);
         let first = vec![0.0; net.params().len()];
-        let state = Checkpoint { step: 3, total_steps: 9, average: net.clone(), net: net.clone(), first, second: None };
+        let grad_scale = Some(GradScale { factor: 512.0, fitted_steps: 7 });
+        let (average, second) = (net.clone(), None);
+        let state = Checkpoint { step: 3, total_steps: 9, average, net: net.clone(), first, second, grad_scale };
         let settings = Settings { data: "x".to_string(), config: serde_json::Map::new() };
         let file = CheckpointFile::open(&state.write(&dir, &settings).unwrap()).unwrap();
-        assert!(file.load(&net, Optimizer::Sgd).unwrap().second.is_none());
+        let loaded = file.load(&net, Optimizer::Sgd).unwrap();
+        assert!(loaded.second.is_none() && loaded.grad_scale == grad_scale);
         let told = file.load(&net, Optimizer::AdamW).err().unwrap().to_string();
         assert!(told.contains("tensor 'optimizer/second': missing"), "{told}");
         std::fs::remove_dir_all(&dir).unwrap();

@@ -4,8 +4,9 @@ use super::batch::HostBatch;
 use super::checkpoint::Checkpoint;
 use super::config::{Optimizer, TrainConfig};
 use crate::base::Result;
-use crate::compute::{At, AtMut, LossWeights, Losses, Ops, Rule, Span, Tallied};
+use crate::compute::{At, AtMut, GradScale, LossWeights, Losses, Ops, Rule, Span, Tallied};
 use crate::net::{NORM_MOMENTUM, Net, TrainNet, Turn, train_bytes};
+use std::time::Duration;
 
 /// Second-moment decay of AdamW. Its paper's 0.999 remembers longer than a short run lasts.
 const ADAM_BETA2: f32 = 0.99;
@@ -23,6 +24,8 @@ pub(super) struct Learner<O: Ops> {
     /// Host copies for checkpoints: the learning net and the average.
     host: Net,
     step: u64,
+    /// As the device had it when it was last read.
+    grad_scale: Option<GradScale>,
     /// Batches learned from, over all sessions.
     n_batches: u64,
     rule: Optimizer,
@@ -56,7 +59,10 @@ pub(super) fn learner_bytes(net: &Net, config: &TrainConfig, batch_size: usize) 
 impl<O: Ops> Learner<O> {
     /// Takes up a run at a checkpoint.
     pub(super) fn new(ops: O, config: &TrainConfig, len: usize, from: &Checkpoint) -> Result<Learner<O>> {
-        let net = TrainNet::new(ops, &from.net, config.batch_size, len)?;
+        let mut net = TrainNet::new(ops, &from.net, config.batch_size, len)?;
+        if let Some(scale) = from.grad_scale {
+            net.set_grad_scale(scale);
+        }
         let uploaded = |values: &[f32]| {
             let mut buf = net.ops().alloc(values.len())?;
             net.ops().upload(values, AtMut { buf: &mut buf, at: 0 });
@@ -75,6 +81,7 @@ impl<O: Ops> Learner<O> {
             average_stats,
             host: from.net.clone(),
             step: from.step,
+            grad_scale: from.grad_scale,
             n_batches: from.step * config.accumulate as u64,
             rule: config.optimizer,
             momentum: config.momentum,
@@ -118,9 +125,16 @@ impl<O: Ops> Learner<O> {
         })
     }
 
+    /// How long the device had work since the last call, where it is another than the host.
+    pub(super) fn busy(&self) -> Option<Duration> {
+        self.net.ops().busy()
+    }
+
     /// Losses, and lengths of gradients before clipping, summed since the last call.
     pub(super) fn read(&mut self) -> Result<Tallied> {
-        self.net.read()
+        let told = self.net.read()?;
+        self.grad_scale = told.grad_scale;
+        Ok(told)
     }
 
     /// The average's losses on a batch.
@@ -131,7 +145,7 @@ impl<O: Ops> Learner<O> {
         losses
     }
 
-    /// The whole state on the host.
+    /// The whole state on the host. What was learned was read before ([`Learner::read`]).
     pub(super) fn checkpoint(&mut self, total_steps: u64) -> Result<Checkpoint> {
         let downloaded = |ops: &O, buf: &O::Buf| {
             let mut values = vec![0.0; self.host.params().len()];
@@ -143,7 +157,7 @@ impl<O: Ops> Learner<O> {
         let mut net = self.host.clone();
         self.net.download(&mut net)?;
         let average = self.average()?;
-        Ok(Checkpoint { step: self.step, total_steps, net, average, first, second })
+        Ok(Checkpoint { step: self.step, total_steps, net, average, first, second, grad_scale: self.grad_scale })
     }
 
     /// The averaged net: the one that plays.
@@ -184,7 +198,7 @@ pub(super) fn fresh(config: &TrainConfig, net: Net, total_steps: u64) -> Checkpo
         Optimizer::Sgd => None,
         Optimizer::AdamW => Some(vec![0.0; n]),
     };
-    Checkpoint { step: 0, total_steps, average: net.clone(), net, first: vec![0.0; n], second }
+    Checkpoint { step: 0, total_steps, average: net.clone(), net, first: vec![0.0; n], second, grad_scale: None }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod budget;
 mod checkpoint;
 pub mod config;
 mod events;
+mod folder;
 mod learner;
 mod prefetch;
 mod report;
@@ -15,7 +16,8 @@ mod run;
 pub mod schedule;
 
 pub use budget::{BatchSize, fitted};
-pub use checkpoint::{Begun, begun};
+pub use checkpoint::Begun;
 pub use config::{Optimizer, TrainConfig};
+pub use folder::{AVERAGE_NAME, KATAGO_NAME, RunFolder};
 pub use report::{Event, OnBoard, Report, Validation};
-pub use run::{AVERAGE_NAME, Job, KATAGO_NAME, METRICS_NAME, Plan, Start, Summary, plan, run};
+pub use run::{Job, METRICS_NAME, Plan, Start, Summary, finish, plan, run};

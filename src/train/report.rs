@@ -6,12 +6,15 @@ use crate::compute::Losses;
 use crate::device::sensors::Reading;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Longest time that lines wait in memory: cards and flash wear by small writes.
 const FLUSH_EVERY: Duration = Duration::from_secs(20);
+
+/// Longest line that is read, in bytes: ours have one or two thousand.
+const LINE_BYTES_MAX: u64 = 1 << 16;
 
 /// What happened in a run.
 #[derive(Clone, Debug)]
@@ -55,10 +58,16 @@ pub struct Report {
     pub positions_per_second: f64,
     /// Share of the time in which the learner waited for a batch.
     pub waiting_share: f64,
+    /// Share of the time in which the GPU had work; none without one.
+    pub busy_share: Option<f64>,
     /// Learning rate of the last step.
     pub learning_rate: f32,
     /// Mean length of the gradient before clipping.
     pub gradient_norm: f64,
+    /// Steps since the last report that were left out, as their gradients did not fit into the numbers of a GPU.
+    pub skipped_steps: u64,
+    /// What gradients are multiplied by, so that small ones survive rounding; none where they are not.
+    pub grad_scale: Option<f32>,
     /// Sums over the positions since the last report.
     pub losses: Losses,
     /// What the machine says, where it is watched.
@@ -101,17 +110,20 @@ impl Event {
         match self {
             Event::Report(r) => Some(with_board(
                 with_losses(
-                    json!({
-                        "kind": "train",
-                        "step": r.step,
-                        "epoch": rounded(r.epoch),
-                        "positions": r.positions,
-                        "seconds": rounded(r.training.as_secs_f64()),
-                        "positions_per_second": rounded(r.positions_per_second),
-                        "waiting_share": rounded(r.waiting_share),
-                        "learning_rate": f64::from(r.learning_rate),
-                        "gradient_norm": rounded(r.gradient_norm),
-                    }),
+                    with_gpu(
+                        json!({
+                            "kind": "train",
+                            "step": r.step,
+                            "epoch": rounded(r.epoch),
+                            "positions": r.positions,
+                            "seconds": rounded(r.training.as_secs_f64()),
+                            "positions_per_second": rounded(r.positions_per_second),
+                            "waiting_share": rounded(r.waiting_share),
+                            "learning_rate": f64::from(r.learning_rate),
+                            "gradient_norm": rounded(r.gradient_norm),
+                        }),
+                        r,
+                    ),
                     &r.losses,
                 ),
                 r.board.as_deref(),
@@ -122,6 +134,18 @@ impl Event {
             Event::Step { .. } | Event::Checkpoint { .. } => None,
         }
     }
+}
+
+/// What there is to say of a GPU.
+fn with_gpu(mut line: Value, r: &Report) -> Value {
+    if let Some(share) = r.busy_share {
+        line["busy_share"] = rounded(share).into();
+    }
+    if let Some(scale) = r.grad_scale {
+        line["grad_scale"] = f64::from(scale).into();
+        line["skipped_steps"] = r.skipped_steps.into();
+    }
+    line
 }
 
 fn with_losses(mut line: Value, losses: &Losses) -> Value {
@@ -231,11 +255,12 @@ impl Drop for MetricsFile {
 fn bytes_up_to(file: &File, step: u64) -> std::io::Result<u64> {
     let mut reader = BufReader::new(file);
     let mut kept = 0;
-    let mut line = String::new();
+    let mut line = Vec::new();
     loop {
         line.clear();
-        let n = reader.read_line(&mut line)?;
-        let known: Option<Value> = line.ends_with('\n').then(|| serde_json::from_str(&line).ok()).flatten();
+        // Bytes, since a power cut leaves anything in the place of the last lines.
+        let n = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+        let known: Option<Value> = line.ends_with(b"\n").then(|| serde_json::from_slice(&line).ok()).flatten();
         let is_done = |line: Value| line["step"].as_u64().is_some_and(|s| s < step || (s == step && line["kind"] == "train"));
         match known.is_some_and(is_done) {
             true => kept += n as u64,
@@ -269,6 +294,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_power_cut_leaves_is_the_end() {
+        let dir = std::env::temp_dir().join(format!("edgezero-metrics-torn-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let whole = b"{\"kind\":\"train\",\"step\":1}\n";
+        let long = vec![b' '; 3 * LINE_BYTES_MAX as usize];
+        for torn in [&b"{\"kind\":\"tr\xff\xfe\n"[..], &[0; 4096], b"\xff", &long] {
+            std::fs::write(dir.join("m.jsonl"), [&whole[..], torn, whole].concat()).unwrap();
+            drop(MetricsFile::open(&dir, "m.jsonl", 9).unwrap());
+            assert_eq!(std::fs::read(dir.join("m.jsonl")).unwrap(), whole, "{} bytes", torn.len());
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
     fn lines_become_scalars() {
         let line = json!({"kind": "train", "step": 3, "loss": 1.5, "board": {"power_w": 7.0, "temperatures": {"cpu": 50.0}, "throttled_by": ["x"]}});
         let named: Vec<String> = scalars("train", &line).into_iter().map(|(tag, value)| format!("{tag}={value}")).collect();
@@ -285,8 +324,11 @@ mod tests {
             training: Duration::ZERO,
             positions_per_second: 1.0,
             waiting_share: 0.0,
+            busy_share: None,
             learning_rate: 0.1,
             gradient_norm: 1.0,
+            skipped_steps: 0,
+            grad_scale: None,
             losses: Losses::default(),
             board: None,
         })

@@ -4,25 +4,21 @@ use super::batch::HostBatch;
 use super::budget::needs;
 use super::checkpoint::{self, Checkpoint, CheckpointFile, Settings};
 use super::config::TrainConfig;
+use super::folder::RunFolder;
 use super::learner::{Learner, fresh};
 use super::prefetch::{PrefetchPlan, Prefetcher};
 use super::report::{Event, MetricsFile, OnBoard, Report, Validation};
 use super::schedule::Schedule;
-use crate::base::fs::create_dir;
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
 use crate::compute::{Losses, Ops, Tallied};
 use crate::device::{Budget, Needs, Watch};
-use crate::net::{Net, NetConfig, katago, tensors};
+use crate::net::{Net, NetConfig};
 use crate::shard::{Dataset, Sampler, Split};
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The averaged net of a finished run, in our own format.
-pub const AVERAGE_NAME: &str = "net.safetensors";
-/// The same net as a KataGo model file.
-pub const KATAGO_NAME: &str = "net.bin.gz";
 /// One JSON line a report.
 pub const METRICS_NAME: &str = "metrics.jsonl";
 
@@ -30,6 +26,9 @@ pub const METRICS_NAME: &str = "metrics.jsonl";
 const CALIBRATION: Duration = Duration::from_secs(3);
 /// Share of the given minutes that goes into steps; the rest is for validations and checkpoints.
 const MINUTES_SHARE: f64 = 0.9;
+
+/// Boards that are told one by one.
+const BOARDS_TOLD: usize = 8;
 
 /// Whether a run begins or goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub struct Job<'a> {
     /// Positions to learn from.
     pub dataset: Arc<Dataset>,
     /// The run's folder.
-    pub out: &'a Path,
+    pub folder: &'a RunFolder,
     /// Begin or go on.
     pub start: Start,
     /// Train for about this time instead of a number of epochs.
@@ -98,12 +97,15 @@ pub struct Summary {
 pub fn plan<O: Ops>(job: &Job<'_>, ops: &O) -> Result<Plan> {
     let config = job.config;
     let len = config.board_size;
-    let lens = job.dataset.board_lens();
-    if !lens.contains(&len) {
-        let there: Vec<String> = lens.iter().map(|l| format!("{l}x{l}")).collect();
-        let hint = lens.first().map_or("edgezero convert".to_string(), |l| format!("--board-size {l}"));
-        let what = format!("no {len}x{len} games, but {}", if there.is_empty() { "no others".into() } else { there.join(", ") });
-        return Err(Error::new(job.dataset.dir().display(), what).hint(hint));
+    let mut others = job.dataset.boards();
+    if others.remove(&(len, len)).is_none() {
+        let there = if others.is_empty() { "no others".to_string() } else { told_boards(&others) };
+        let square = others.keys().find(|(w, h)| w == h);
+        let hint = square.map_or("edgezero convert".to_string(), |(side, _)| format!("--board-size {side}"));
+        return Err(Error::new(job.dataset.dir().display(), format!("no {len}x{len} games, but {there}")).hint(hint));
+    }
+    if !others.is_empty() {
+        log::info!("left out: games on other boards: {}", told_boards(&others));
     }
     let permille = (config.validation_fraction * 1000.0).round() as u32;
     let sampler = |split| Sampler::new(&job.dataset, split, permille, config.seed, len);
@@ -130,14 +132,23 @@ pub fn plan<O: Ops>(job: &Job<'_>, ops: &O) -> Result<Plan> {
     }
 }
 
+/// Boards with their numbers of games, the most frequent ones.
+fn told_boards(boards: &BTreeMap<(usize, usize), u64>) -> String {
+    let mut boards: Vec<_> = boards.iter().collect();
+    boards.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
+    let shown = boards.iter().take(BOARDS_TOLD).map(|((w, h), n)| format!("{w}x{h} ({n})"));
+    let rest = (boards.len() > BOARDS_TOLD).then(|| format!("and {} more", boards.len() - BOARDS_TOLD));
+    shown.chain(rest).collect::<Vec<_>>().join(", ")
+}
+
 /// Trains. `tell` hears of every report, validation and checkpoint.
 pub fn run<O: Ops>(ops: O, job: &Job<'_>, plan: Plan, tell: &mut dyn FnMut(&Event)) -> Result<Summary> {
-    create_dir(job.out)?;
     let settings = Settings::new(job.dataset.manifest().source.identity.clone(), job.config);
     let (ops, from) = starting_point(ops, job, &plan, &settings)?;
+    job.folder.keep(&job.dataset)?;
     let mut session = Session {
         learner: Learner::new(ops, job.config, job.config.board_size, &from)?,
-        metrics: MetricsFile::open(job.out, METRICS_NAME, from.step)?,
+        metrics: MetricsFile::open(job.folder.path(), METRICS_NAME, from.step)?,
         batch: HostBatch::new(job.config.batch_size, job.config.board_size),
         schedule: schedule(job.config, from.total_steps),
         total_steps: from.total_steps,
@@ -152,12 +163,34 @@ pub fn run<O: Ops>(ops: O, job: &Job<'_>, plan: Plan, tell: &mut dyn FnMut(&Even
     session.run()
 }
 
+/// Ends a run whose steps are all done, as it may not have come to that itself: writes its nets if they are not there. Needs
+/// no records. Gives the steps of the run.
+///
+/// # Errors
+/// No complete run in the folder; one that began with other settings; a file that cannot be written.
+pub fn finish(folder: &RunFolder, config: &TrainConfig) -> Result<u64> {
+    let files = checkpoint::list(folder.path())?;
+    let latest = files.iter().rev().find_map(|path| Some((path, CheckpointFile::open(path).ok()?)));
+    let Some((path, file)) = latest else {
+        return Err(Error::new(folder.path().display(), "no run that could be finished"));
+    };
+    file.settings.check_same_config(&Settings::new(file.settings.data.clone(), config), path)?;
+    let from = file.load(&NetConfig::named(&config.net)?.init(config.seed), config.optimizer)?;
+    if from.step < from.total_steps {
+        return Err(Error::new(path.display(), format!("step {} of {}: not at its end", from.step, from.total_steps)));
+    }
+    folder.write_nets(&from.average)?;
+    folder.forget_shards()?;
+    Ok(from.step)
+}
+
 /// The checkpoint to go on from, or a fresh state.
 fn starting_point<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, settings: &Settings) -> Result<(O, Checkpoint)> {
-    let there = checkpoint::list(job.out)?;
+    let dir = job.folder.path();
+    let there = checkpoint::list(dir)?;
     if job.start == Start::Fresh && !there.is_empty() {
         let what = "holds a run already";
-        return Err(Error::new(job.out.display(), what).hint("--resume to go on with it, or another --out"));
+        return Err(Error::new(dir.display(), what).hint("--resume to go on with it, or another --out"));
     }
     for path in there.iter().rev() {
         match CheckpointFile::open(path) {
@@ -174,7 +207,7 @@ fn starting_point<O: Ops>(ops: O, job: &Job<'_>, plan: &Plan, settings: &Setting
         }
     }
     if !there.is_empty() {
-        return Err(Error::new(job.out.display(), "none of its checkpoints can be read").hint("another --out for a new run"));
+        return Err(Error::new(dir.display(), "none of its checkpoints can be read").hint("another --out for a new run"));
     }
     let mut from = fresh(job.config, plan.net.clone(), plan.steps_per_epoch * job.config.epochs as u64);
     let Some(minutes) = job.minutes else { return Ok((ops, from)) };
@@ -240,6 +273,8 @@ struct Since {
     sums: Tallied,
     steps: u64,
     waited: Duration,
+    /// How long the device had work, where it is another than the host.
+    busy: Option<Duration>,
     /// What the board had drawn before, in J.
     energy_j: Option<f64>,
 }
@@ -293,6 +328,8 @@ impl<O: Ops> Session<'_, O> {
             if keeps {
                 self.write_checkpoint()?;
             }
+            // what the device did meanwhile was no step
+            self.learner.busy();
             since_start += paused.elapsed();
             if let Some(watch) = self.job.watch {
                 watch.rest(worked.elapsed());
@@ -329,12 +366,15 @@ impl<O: Ops> Session<'_, O> {
         }
         since.sums.losses += sums.losses;
         since.sums.norms += sums.norms;
+        since.sums.skipped += sums.skipped;
+        since.sums.grad_scale = sums.grad_scale;
+        since.busy = self.learner.busy().map(|busy| busy + since.busy.unwrap_or_default());
         Ok(())
     }
 
     fn diverged(&self, what: &str, step: u64) -> Error {
         let what = format!("the {what} is no number by step {step}");
-        Error::new(self.job.out.display(), what).hint("a lower learning_rate in the profile, and another --out")
+        Error::new(self.job.folder.path().display(), what).hint("a lower learning_rate in the profile, and another --out")
     }
 
     /// Whether a power cut would cost more than the profile allows.
@@ -371,8 +411,11 @@ impl<O: Ops> Session<'_, O> {
             training,
             positions_per_second: since.sums.losses.n as f64 / seconds,
             waiting_share: since.waited.as_secs_f64() / seconds,
+            busy_share: since.busy.map(|busy| busy.as_secs_f64() / seconds),
             learning_rate: self.schedule.rate(step - 1),
-            gradient_norm: since.sums.norms / since.steps as f64,
+            gradient_norm: since.sums.norms / (since.steps - since.sums.skipped).max(1) as f64,
+            skipped_steps: since.sums.skipped,
+            grad_scale: since.sums.grad_scale.map(|scale| scale.factor),
             losses: since.sums.losses,
             board: self.on_board(since, since.sums.losses.n).map(Box::new),
         });
@@ -405,8 +448,9 @@ impl<O: Ops> Session<'_, O> {
         if self.last_checkpoint != Some(step) {
             // What a new session finds there is what it goes on from.
             self.metrics.sync()?;
-            let path = self.learner.checkpoint(self.total_steps)?.write(self.job.out, &self.settings)?;
-            checkpoint::prune(self.job.out, self.job.config.checkpoints_kept)?;
+            let dir = self.job.folder.path();
+            let path = self.learner.checkpoint(self.total_steps)?.write(dir, &self.settings)?;
+            checkpoint::prune(dir, self.job.config.checkpoints_kept)?;
             self.last_checkpoint = Some(step);
             self.say(&Event::Checkpoint { step, path })?;
         }
@@ -417,14 +461,14 @@ impl<O: Ops> Session<'_, O> {
     fn stop_cleanly(&mut self) -> Result<Error> {
         self.write_checkpoint()?;
         let what = format!("stopped after step {} of {}, all of it is kept", self.learner.step(), self.total_steps);
-        Ok(Error::stopped(self.job.out.display(), what).hint("the same command with --resume"))
+        Ok(Error::stopped(self.job.folder.path().display(), what).hint("the same command with --resume"))
     }
 
     fn write_nets(&mut self) -> Result<()> {
         let net = self.learner.average()?;
         self.metrics.sync()?;
-        tensors::save(&self.job.out.join(AVERAGE_NAME), &net)?;
-        katago::save(&self.job.out.join(KATAGO_NAME), &net)
+        self.job.folder.write_nets(&net)?;
+        self.job.folder.forget_shards()
     }
 
     fn say(&mut self, event: &Event) -> Result<()> {

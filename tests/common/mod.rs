@@ -48,6 +48,37 @@ impl Drop for TempDir {
     }
 }
 
+/// Writes games (`sgf/games.sgf`) and the profile of a tiny run (`tiny.toml`) to a folder: 16 games make some 25 steps, with a
+/// report and a checkpoint every fourth.
+pub fn tiny_run(dir: &Path, n_games: usize) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/small9/small9.sgf");
+    let games = std::fs::read_to_string(corpus).expect("the games of the repository");
+    let some: String = games.split_inclusive("\n(").take(n_games).collect();
+    std::fs::create_dir(dir.join("sgf")).expect("a folder for games");
+    std::fs::write(dir.join("sgf/games.sgf"), some.trim_end_matches('(')).expect("games");
+    let mut text = String::new();
+    for line in include_str!("../../profiles/desktop.toml").lines() {
+        let value = match line.split('=').next().unwrap_or("").trim() {
+            "net" => "\"b1c8\"",
+            "board_size" => "9",
+            "batch_size" => "16",
+            "warmup_steps" => "4",
+            "report_steps" | "checkpoint_steps" => "4",
+            "checkpoints_kept" => "20",
+            "epochs" => "1",
+            "validation_fraction" => "0.4",
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+                continue;
+            }
+        };
+        let key = line.split('=').next().unwrap_or("").trim();
+        text.push_str(&format!("{key} = {value}\n"));
+    }
+    std::fs::write(dir.join("tiny.toml"), text).expect("a profile");
+}
+
 /// A small disk that goes away with the test.
 pub struct SmallDisk(PathBuf);
 

@@ -168,17 +168,14 @@ static const std::vector<float> half_values = [] {
     for (unsigned i = 0; i < all.size(); i++) all[i] = half_value(i);
     return all;
 }();
-// Whole, halves and ties of the number in units of the last place of a half: exact in double.
 inline uint16_t to_half(double v) {
-    uint16_t sign = std::signbit(v) ? 0x8000 : 0;
-    v = std::fabs(v);
-    if (v != v) return 0x7fff;
-    if (v >= 65520.0) return sign | 0x7c00;
-    int exponent = -24;
-    if (v >= 0x1p-14) exponent = std::ilogb(v) - 10;
-    unsigned units = (unsigned)std::nearbyint(std::ldexp(v, -exponent));
+    uint64_t u = dialect_bits<uint64_t>(v), sign = u >> 48 & 0x8000;
+    u &= ~0ull >> 1;
+    if (u > 0x7ff0000000000000) return 0x7fff;
+    if (u >= 0x40effe0000000000) return sign | 0x7c00; // 65520
+    if (u < 0x3f10000000000000) return sign | (uint16_t)(int)std::nearbyint(dialect_bits<double>(u) * 0x1p24);
     // A carry into the next binade is a carry of the bits too.
-    return sign | (exponent == -24 && units < 1024 ? units : ((exponent + 24) << 10) + units);
+    return sign | ((u - 0x3f00000000000000 + 0x1ffffffffff + (u >> 42 & 1)) >> 42);
 }
 inline uint16_t to_half(float v) {
     unsigned u = dialect_bits<unsigned>(v), sign = u >> 16 & 0x8000;
@@ -226,6 +223,8 @@ template <class H, class = decltype(H::bits)>
 float2 unpair(H, unsigned v) {
     return {dialect::value((const H *)nullptr, v), dialect::value((const H *)nullptr, v >> 16)};
 }
+DEVICE unsigned low_twice(unsigned v) { return (v & 0xffff) | v << 16; }
+DEVICE unsigned high_twice(unsigned v) { return v >> 16 | (v & 0xffff0000); }
 DEVICE unsigned fma2(unsigned a, unsigned b, unsigned c) {
     return dialect::each_half(a, b, c, [](double a, double b, double c) { return a * b + c; });
 }

@@ -6,12 +6,15 @@
 //   LOOKALIKE_MEMORY       bytes of each GPU, 4 GiB by default
 //   LOOKALIKE_DEFER=1      nothing in a stream happens before somebody waits for it
 //   LOOKALIKE_REFUSE=NAME  launches of this kernel fail at once (CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES)
+//   LOOKALIKE_OVERFLOW=N   the N-th launch of kernel `squares` meets a gradient that begins with an infinite number
 //   LOOKALIKE_BREAK=NAME   this kernel breaks while it runs; from then on every call fails (CUDA_ERROR_ILLEGAL_ADDRESS)
+//   LOOKALIKE_TELL=1       at the end, how many kernels each GPU ran
 // -DCLAIMED=10020 (11040, 12060, ..) says which version the library claims and leaves out what came later; -DWITHOUT_FILL
 // leaves out cuMemsetD32Async.
 //
 // Memory is poisoned (0xff), ends at a page that faults, and is unmapped when it is freed. `lookalike_live` counts what was
 // not given back, `lookalike_launches` kernels that ran, `lookalike_graphs` graphs that were launched.
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -28,6 +31,12 @@
 #include <time.h>
 #include <unistd.h>
 #include <vector>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, bytes)
+#define ASAN_UNPOISON_MEMORY_REGION(at, bytes)
+#endif
 
 #ifndef CLAIMED
 #define CLAIMED 12060
@@ -58,6 +67,7 @@ struct Context {
     int device;
     size_t used = 0;
     int retained = 0;
+    uint64_t launches = 0;
 };
 struct Block {
     Context *context;
@@ -102,7 +112,7 @@ static std::set<void *> live; // streams, events, modules, graphs, executables
 static std::map<std::pair<Module *, std::string>, Function> functions;
 static thread_local Context *current;
 static thread_local Stream *captured_here;
-static uint64_t n_launches, n_graphs;
+static uint64_t n_launches, n_graphs, n_squares;
 
 #define ENTER                                                   \
     LOCK;                                                       \
@@ -236,6 +246,8 @@ API CUresult cuMemAlloc_v2(Address *address, size_t bytes) {
     memset(map + page, 0xff, inner);
     // as near to the page that faults as the alignment of real allocations allows
     *address = (Address)(map + page + (inner - bytes) / 256 * 256);
+    ASAN_POISON_MEMORY_REGION(map, inner + 2 * page);
+    ASAN_UNPOISON_MEMORY_REGION((char *)*address, bytes);
     blocks[*address] = {current, map, inner + 2 * page, bytes};
     current->used += bytes;
     return SUCCESS;
@@ -248,6 +260,7 @@ API CUresult cuMemFree_v2(Address address) {
     for (Stream *stream : streams) run_until(stream, stream->queued);
     Block block = found->second;
     const size_t page = 4096;
+    ASAN_UNPOISON_MEMORY_REGION(block.map, block.map_bytes);
     for (char *at = block.map + page; at < block.map + block.map_bytes - page; at++)
         if (((Address)at < address || (Address)at >= address + block.bytes) && *at != '\xff') {
             fprintf(stderr, "lookalike: byte %ld of a buffer of %zu was written\n", (long)((Address)at - address), block.bytes);
@@ -473,6 +486,8 @@ API CUresult cuLaunchKernel(Function *f, unsigned gx, unsigned gy, unsigned gz, 
         void *slots[64];
         for (size_t i = 0; i < args.size(); i++) slots[i] = &args[i];
         n_launches++;
+        f->module->context->launches++;
+        if (f->name == "squares" && ++n_squares == (uint64_t)number("LOOKALIKE_OVERFLOW", 0)) *(float *)args[1] = INFINITY;
         if (f->launch(grid, block, shared, slots) == 0) return 0;
         auto *why = (const char *(*)())dlsym(f->module->library, "dialect_error");
         fprintf(stderr, "lookalike: %s\n", why ? why() : f->name.c_str());
@@ -481,6 +496,10 @@ API CUresult cuLaunchKernel(Function *f, unsigned gx, unsigned gy, unsigned gz, 
 }
 
 // ---- for the tests
+__attribute__((destructor)) static void tell() {
+    if (!number("LOOKALIKE_TELL", 0)) return;
+    for (auto &each : contexts) fprintf(stderr, "lookalike: kernels on GPU %d: %lu\n", each.first, (unsigned long)each.second.launches);
+}
 API long lookalike_live() {
     LOCK;
     long n = (long)(live.size() + blocks.size() + pinned.size());

@@ -1,5 +1,6 @@
 // A look-alike of libnvrtc, for tests only: its "cubin" is the shared object that g++ makes of the kernels through dialect.h.
-// -DDIALECT="path" names that header, -DCLAIMED=10020 leaves out what came after CUDA 10.2. LOOKALIKE_FLAGS are more flags for g++.
+// -DDIALECT="path" names that header, -DCLAIMED=10020 leaves out what came after CUDA 10.2. LOOKALIKE_CXX is the compiler, g++ by default,
+// and LOOKALIKE_FLAGS are more flags for it.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,11 @@ static std::string content(const std::string &path) {
     return all;
 }
 
+static std::string text(const char *variable, const char *usual) {
+    const char *found = getenv(variable);
+    return found && *found ? found : usual;
+}
+
 API int nvrtcVersion(int *major, int *minor) { return *major = CLAIMED / 1000, *minor = CLAIMED % 1000 / 10, SUCCESS; }
 API const char *nvrtcGetErrorString(int code) { return code == COMPILATION ? "NVRTC_ERROR_COMPILATION" : "NVRTC_ERROR"; }
 API int nvrtcCreateProgram(Program **program, const char *source, const char *, int n_headers, const char *const *, const char *const *) {
@@ -41,20 +47,20 @@ API int nvrtcCompileProgram(Program *program, int n, const char *const *options)
         else if (option.compare(0, 2, "--")) return program->log = option + ": no option", INVALID_OPTION;
     }
     if (!arch) return program->log = "no architecture", INVALID_OPTION;
-    char dir[] = "/tmp/lookalike-XXXXXX";
-    if (!mkdtemp(dir)) return COMPILATION;
-    std::string base = dir, source = base + "/kernels.cu", made = base + "/kernels.so", said = base + "/log";
+    std::string base = text("TMPDIR", "/tmp") + "/lookalike-XXXXXX";
+    if (!mkdtemp(&base[0])) return program->log = base + ": no folder can be made", COMPILATION;
+    std::string source = base + "/kernels.cu", made = base + "/kernels.so", said = base + "/log";
     FILE *file = fopen(source.c_str(), "wb");
     fwrite(program->source.data(), 1, program->source.size(), file);
     fclose(file);
-    const char *more = getenv("LOOKALIKE_FLAGS");
-    std::string command = "g++ -std=c++17 -O2 -fPIC -shared -x c++ -DDIALECT_ARCH=" + std::to_string(arch * 10) + " -include '" DIALECT "' " +
-                          (more ? more : "") + " '" + source + "' -o '" + made + "' 2> '" + said + "'";
+    // the compiler is a program of this machine: nothing is loaded into it for the sake of this one
+    std::string command = "env -u LD_PRELOAD -u LD_LIBRARY_PATH " + text("LOOKALIKE_CXX", "g++") + " -std=c++17 -O2 -fPIC -shared -x c++ -DDIALECT_ARCH=" + std::to_string(arch * 10) + " -include '" DIALECT "' " +
+                          text("LOOKALIKE_FLAGS", "") + " '" + source + "' -o '" + made + "' 2> '" + said + "'";
     int failed = system(command.c_str());
     program->log = content(said);
     program->image = content(made);
     for (const std::string &path : {source, made, said}) unlink(path.c_str());
-    rmdir(dir);
+    rmdir(base.c_str());
     return failed ? COMPILATION : SUCCESS;
 }
 API int nvrtcGetProgramLogSize(Program *program, size_t *bytes) { return *bytes = program->log.size() + 1, SUCCESS; }

@@ -36,9 +36,9 @@ DEVICE void tile_moments(float *partials, float *shared, const float (&sum)[BN /
 
 // y [cells, c_out] = base + conv(x, w), base null or of y's shape (or y); w by prepare_conv. moments: null, or where `write_moments`
 // of y go (of the sums as they are before y rounds them). Grid: tiles of 128 cells, tiles of BN outputs. Shared: 2 * (40 * (1 + 128 + 2 halo) + 96 * (BN + 8)) bytes.
-template <class X, class T, int BN>
-DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const float *mask, const T *w, float *moments, int cells,
-                      int len, int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act) {
+template <class T, int BN>
+DEVICE void conv_tile(void *y, const void *base, const void *x, const float *saved, const float *mask, const T *w, float *moments, int cells,
+                      int len, int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act, int kinds) {
     const int W_STRIDE = BN + 8, W_STAGE = CHUNK * W_STRIDE;
     DYNAMIC_SHARED(T, shared);
     int lane = threadIdx.x % 32, warp_m = threadIdx.x / 32 % 2, warp_n = threadIdx.x / 64;
@@ -73,7 +73,7 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
     for (int step = 0, tap = 0; step < n_steps; step++, tap = tap + 1 == taps ? 0 : tap + 1) {
         if (tap == 0) {
             __syncthreads();
-            load_patch<MMA_THREADS, PATCH_STRIDE>(patch, rows, [&](int row) { return m0 - halo + row; }, x, saved, mask, cells, c_in, step / taps * CHUNK, act);
+            load_patch<MMA_THREADS, PATCH_STRIDE>(patch, rows, [&](int row) { return m0 - halo + row; }, x, kinds & X_HALF, saved, mask, cells, c_in, step / taps * CHUNK, act);
         }
         cp_async_wait<1>();
         __syncthreads();
@@ -101,6 +101,7 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
 
     // sums[i][j]: rows lane / 4 and 8 below of tile i, columns 2 (lane % 4) and the next of tile j
     float sum[BN / 16][2] = {}, square[BN / 16][2] = {}, points = 0.0f;
+    bool half = kinds & Y_HALF;
     int n_lane = n0 + warp_n * (BN / 2) + 2 * (lane % 4);
 #pragma unroll
     for (int i = 0; i < 4; i++)
@@ -117,15 +118,15 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
                 float2 v = make_float2(sums[i][j][2 * h], sums[i][j][2 * h + 1]);
                 if (n + 1 < c_out && c_out % 2 == 0) {
                     if (base) {
-                        float2 b = load2(base + at);
+                        float2 b = load2<T>(base, half, at);
                         v.x += b.x, v.y += b.y;
                     }
-                    store2(y + at, v);
+                    store2<T>(y, kinds, at, v);
                 } else {
-                    if (base && n < c_out) v.x += to_f32(base[at]);
-                    if (base && n + 1 < c_out) v.y += to_f32(base[at + 1]);
-                    if (n < c_out) from_f32(v.x, y[at]);
-                    if (n + 1 < c_out) from_f32(v.y, y[at + 1]);
+                    if (base && n < c_out) v.x += load1<T>(base, half, at);
+                    if (base && n + 1 < c_out) v.y += load1<T>(base, half, at + 1);
+                    if (n < c_out) store1<T>(y, kinds, at, v.x);
+                    if (n + 1 < c_out) store1<T>(y, kinds, at + 1, v.y);
                 }
                 v.x *= on, v.y *= on;
                 sum[j][0] += v.x, sum[j][1] += v.y;
@@ -135,16 +136,16 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
     if (moments) tile_moments<BN>(moments, (float *)shared, sum, square, points, n0, c_out);
 }
 
-#define CONV(X, T, BN)                                                                                                      \
-    extern "C" __global__ void __launch_bounds__(MMA_THREADS, BN <= 96 ? 3 : 2) conv_mma_##X##_##T##_##BN(                  \
-        X *y, const X *base, const X *x, const float *saved, const float *mask, const T *w, float *moments, int cells, int len, \
-        int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act) {                                               \
-        conv_tile<X, T, BN>(y, base, x, saved, mask, w, moments, cells, len, ky, kx, c_in, c_out, k_pad, n_pad, act);       \
+#define CONV(T, BN)                                                                                                         \
+    extern "C" __global__ void __launch_bounds__(MMA_THREADS, BN <= 96 ? 3 : 2) conv_mma_##T##_##BN(                        \
+        void *y, const void *base, const void *x, const float *saved, const float *mask, const T *w, float *moments, int cells, \
+        int len, int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act, int kinds) {                           \
+        conv_tile<T, BN>(y, base, x, saved, mask, w, moments, cells, len, ky, kx, c_in, c_out, k_pad, n_pad, act, kinds);   \
     }                                                                                                                       \
-    KERNEL(conv_mma_##X##_##T##_##BN)
-#define CONVS(X, T) CONV(X, T, 32) CONV(X, T, 64) CONV(X, T, 96) CONV(X, T, 128)
-CONVS(f32, f16)
-CONVS(f32, bf16)
+    KERNEL(conv_mma_##T##_##BN)
+#define CONVS(T) CONV(T, 32) CONV(T, 64) CONV(T, 96) CONV(T, 128)
+CONVS(f16)
+CONVS(bf16)
 
 #define PREPARE(T)                                                                                                          \
     extern "C" __global__ void prepare_conv_##T(T *to, const float *w, int taps, int c_in, int c_out, int k_pad, int n_pad, int turned) { \

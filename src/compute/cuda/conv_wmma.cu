@@ -10,9 +10,9 @@ const int TILE_CELLS = 128, WMMA_THREADS = 128;
 
 // As conv_mma.cu's. Grid: tiles of 128 positions, tiles of BN outputs. Shared: 4 * rows + 2 * (48 * rows + 64 * (BN + 16)) bytes with
 // rows = 128 + 2 halo rounded up to 8, halo = ky / 2 * (len + kx / 2) + kx / 2; at least 128 * (BN + 16) + 4 * rows.
-template <class X, int BN>
-DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const float *mask, const f16 *w, float *moments, int cells,
-                      int len, int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act) {
+template <int BN>
+DEVICE void conv_tile(void *y, const void *base, const void *x, const float *saved, const float *mask, const f16 *w, float *moments, int cells,
+                      int len, int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act, int kinds) {
     const int W_STRIDE = BN + 16, W_STAGE = CHUNK * W_STRIDE, PIECES = BN / 32;
     DYNAMIC_SHARED(int, cell_of);
     int lane = threadIdx.x % 32, warp_m = threadIdx.x / 32 % 2, warp_n = threadIdx.x / 64;
@@ -46,7 +46,7 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
     for (int step = 0, tap = 0; step < n_steps; step++, tap = tap + 1 == taps ? 0 : tap + 1) {
         if (tap == 0) {
             __syncthreads();
-            load_patch<WMMA_THREADS, WMMA_STRIDE>(patch, rows, [&](int row) { return cell_of[row]; }, x, saved, mask, cells, c_in,
+            load_patch<WMMA_THREADS, WMMA_STRIDE>(patch, rows, [&](int row) { return cell_of[row]; }, x, kinds & X_HALF, saved, mask, cells, c_in,
                                                   step / taps * CHUNK, act);
         }
         __syncthreads();
@@ -74,6 +74,7 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
     // sixteen rows of a warp at a time through shared memory, then whole rows of y; a lane has one column in 32
     const int STRIP = BN / 2 + 8, COLUMNS = (BN / 2 + 31) / 32;
     float *strip = (float *)(cell_of + rows) + threadIdx.x / 32 * 16 * STRIP;
+    bool half = kinds & Y_HALF;
     float sum[COLUMNS] = {}, square[COLUMNS] = {}, points = 0.0f;
     __syncthreads();
 #pragma unroll
@@ -91,8 +92,8 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
                 int column = lane + 32 * h, n = n0 + warp_n * (BN / 2) + column;
                 if (column >= BN / 2 || n >= c_out) continue;
                 size_t at = (size_t)cell * c_out + n;
-                float v = strip[r * STRIP + column] + (base ? to_f32(base[at]) : 0.0f);
-                from_f32(v, y[at]);
+                float v = strip[r * STRIP + column] + (base ? load1<f16>(base, half, at) : 0.0f);
+                store1<f16>(y, kinds, at, v);
                 sum[h] += on * v;
                 square[h] += on * v * v;
             }
@@ -113,17 +114,17 @@ DEVICE void conv_tile(X *y, const X *base, const X *x, const float *saved, const
     write_moments<BN>(moments, shared, n0, c_out);
 }
 
-#define CONV(X, BN)                                                                                                         \
-    extern "C" __global__ void __launch_bounds__(WMMA_THREADS, BN <= 64 ? 3 : 2) conv_wmma_##X##_f16_##BN(                  \
-        X *y, const X *base, const X *x, const float *saved, const float *mask, const f16 *w, float *moments, int cells, int len, \
-        int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act) {                                               \
-        conv_tile<X, BN>(y, base, x, saved, mask, w, moments, cells, len, ky, kx, c_in, c_out, k_pad, n_pad, act);          \
+#define CONV(BN)                                                                                                            \
+    extern "C" __global__ void __launch_bounds__(WMMA_THREADS, BN <= 64 ? 3 : 2) conv_wmma_f16_##BN(                        \
+        void *y, const void *base, const void *x, const float *saved, const float *mask, const f16 *w, float *moments, int cells, \
+        int len, int ky, int kx, int c_in, int c_out, int k_pad, int n_pad, int act, int kinds) {                           \
+        conv_tile<BN>(y, base, x, saved, mask, w, moments, cells, len, ky, kx, c_in, c_out, k_pad, n_pad, act, kinds);      \
     }                                                                                                                       \
-    KERNEL(conv_wmma_##X##_f16_##BN)
-CONV(f32, 32)
-CONV(f32, 64)
-CONV(f32, 96)
-CONV(f32, 128)
+    KERNEL(conv_wmma_f16_##BN)
+CONV(32)
+CONV(64)
+CONV(96)
+CONV(128)
 
 extern "C" __global__ void prepare_conv_f16(f16 *to, const float *w, int taps, int c_in, int c_out, int k_pad, int n_pad, int turned) {
     prepare_weights(to, w, taps, c_in, c_out, k_pad, n_pad, turned);

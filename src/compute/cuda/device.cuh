@@ -15,6 +15,8 @@ struct bf16 {
 // Which instructions the target has.
 #define HAS_WMMA (__CUDA_ARCH__ >= 700)
 #define HAS_MMA (__CUDA_ARCH__ >= 800)
+// Products of pairs at twice the rate of f32, and no tensor cores. (sm_61 has the instruction at a 64th of that rate.)
+#define HAS_HALF2 (__CUDA_ARCH__ >= 530 && __CUDA_ARCH__ < 700 && __CUDA_ARCH__ != 610)
 
 #ifndef EDGEZERO_DIALECT
 
@@ -72,6 +74,18 @@ DEVICE float2 unpair(f16, unsigned v) {
     return make_float2(to_f32(l), to_f32(h));
 }
 DEVICE float2 unpair(bf16, unsigned v) { return make_float2(__uint_as_float(v << 16), __uint_as_float(v & 0xffff0000u)); }
+
+// One half of a pair in both: an operand of fma2 is read so at no cost.
+DEVICE unsigned low_twice(unsigned v) {
+    unsigned r;
+    asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; mov.b32 %0, {l, l};}" : "=r"(r) : "r"(v));
+    return r;
+}
+DEVICE unsigned high_twice(unsigned v) {
+    unsigned r;
+    asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; mov.b32 %0, {h, h};}" : "=r"(r) : "r"(v));
+    return r;
+}
 
 // Arithmetic on pairs of f16, each result rounded once.
 DEVICE unsigned fma2(unsigned a, unsigned b, unsigned c) {

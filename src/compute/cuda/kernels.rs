@@ -36,7 +36,7 @@ macro_rules! kernels {
             $($(pub(super) const $kernel: Kernel = Kernel(Place::$kernel as u16);)*)*
         }
 
-        const MODULES: &[(Source, &[&str])] = &[$((source!($file), &[$($name,)*]),)*];
+        pub(super) const MODULES: &[(Source, &[&str])] = &[$((source!($file), &[$($name,)*]),)*];
     };
 }
 

@@ -8,16 +8,20 @@ enum {
     OWNERSHIP, OWNERSHIP_WEIGHT
 };
 
+// The sum over a block's four warps, for all threads.
 DEVICE float block_sum(float value, float *shared) {
-    shared[threadIdx.x] = value;
+#pragma unroll
+    for (int d = 1; d < 32; d *= 2) value += __shfl_xor_sync(~0u, value, d);
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
     __syncthreads();
-    for (int half = LOSS_THREADS / 2; half > 0; half /= 2) {
-        if ((int)threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
-        __syncthreads();
-    }
-    float sum = shared[0];
+    float sum = shared[0] + shared[1] + shared[2] + shared[3];
     __syncthreads();
     return sum;
+}
+
+// The larger of two, of equal ones the earlier.
+DEVICE void keep_larger(float &best, int &best_idx, float other, int idx) {
+    if (other > best || (other == best && idx < best_idx)) best = other, best_idx = idx;
 }
 
 // Huber's loss with delta 1, and its slope.
@@ -36,22 +40,10 @@ DEVICE void policy_loss(double *sums, const float *logits, float pass, const flo
     int best_idx = area;
     for (int j = threadIdx.x; j < area; j += LOSS_THREADS)
         if (mask[j] != 0.0f && logits[j] > best) best = logits[j], best_idx = j;
-    shared[threadIdx.x] = best;
-    shared_idx[threadIdx.x] = best_idx;
+    for (int d = 1; d < 32; d *= 2) keep_larger(best, best_idx, __shfl_xor_sync(~0u, best, d), __shfl_xor_sync(~0u, best_idx, d));
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = best, shared_idx[threadIdx.x / 32] = best_idx;
     __syncthreads();
-    for (int half = LOSS_THREADS / 2; half > 0; half /= 2) {
-        if ((int)threadIdx.x < half) {
-            float other = shared[threadIdx.x + half];
-            int idx = shared_idx[threadIdx.x + half];
-            if (other > shared[threadIdx.x] || (other == shared[threadIdx.x] && idx < shared_idx[threadIdx.x])) {
-                shared[threadIdx.x] = other;
-                shared_idx[threadIdx.x] = idx;
-            }
-        }
-        __syncthreads();
-    }
-    best = shared[0];
-    best_idx = shared_idx[0];
+    for (int warp = 0; warp < LOSS_THREADS / 32; warp++) keep_larger(best, best_idx, shared[warp], shared_idx[warp]);
     __syncthreads();
     if (!(best > pass)) best = pass, best_idx = area;
     float total = 0.0f;
@@ -131,16 +123,16 @@ DEVICE void ownership_loss(double *sums, const float *logits, const float *targe
 }
 
 // sums [n, LOSS_SUMS]. Gradients (all or none) have the shapes of the outputs. parts: factors of policy, value, score, ownership in
-// what is minimised; share: 1 / the samples that the gradient is averaged over.
+// what is minimised; share: 1 / the samples that the gradient is averaged over; *scale: what gradients are multiplied by besides.
 extern "C" __global__ void losses(double *all_sums, const float *policy, const float *pass, const float *value, const float *score,
                                   const float *ownership, const float *mask, const float *counts, const unsigned short *to_policy,
                                   const float *to_value, const float *value_weight, const float *to_score,
                                   const float *score_weight, const float *to_ownership, const float *ownership_weight,
                                   const float *weights, float *d_policy, float *d_pass, float *d_value, float *d_score,
                                   float *d_ownership, int len, int score_c, float part_policy, float part_value, float part_score,
-                                  float part_ownership, float share) {
-    __shared__ float shared[LOSS_THREADS];
-    __shared__ int shared_idx[LOSS_THREADS];
+                                  float part_ownership, float share, const float *scale) {
+    __shared__ float shared[LOSS_THREADS / 32];
+    __shared__ int shared_idx[LOSS_THREADS / 32];
     int i = blockIdx.x, area = len * len;
     size_t board = (size_t)i * area;
     double *sums = all_sums + (size_t)i * LOSS_SUMS;
@@ -152,6 +144,7 @@ extern "C" __global__ void losses(double *all_sums, const float *policy, const f
         if (threadIdx.x == 0) d_pass[i] = 0.0f;
     }
     __syncthreads();
+    share *= *scale;
     float weight = weights[i];
     if (to_policy[i] != 0xffff && weight != 0.0f)
         policy_loss(sums, policy + board, pass[i], mask + board, area, to_policy[i], weight, part_policy, part_policy * share,
@@ -172,11 +165,17 @@ extern "C" __global__ void losses(double *all_sums, const float *policy, const f
 }
 KERNEL(losses)
 
-// tally [1 + LOSS_SUMS] += n and the samples' sums, in order. One block of LOSS_SUMS + 1 threads.
+// tally [1 + LOSS_SUMS] += n and the samples' sums, in a fixed order. One block of 16 by 16 threads: a sum, and one sample in 16.
 extern "C" __global__ void losses_total(double *tally, const double *sums, int n) {
+    __shared__ double shared[16][16];
     int k = threadIdx.x;
-    double sum = k == 0 ? n : 0.0;
-    for (int i = 0; k > 0 && i < n; i++) sum += sums[(size_t)i * LOSS_SUMS + k - 1];
+    double sum = 0.0;
+    for (int i = threadIdx.y; k > 0 && k <= LOSS_SUMS && i < n; i += 16) sum += sums[(size_t)i * LOSS_SUMS + k - 1];
+    shared[threadIdx.y][k] = sum;
+    __syncthreads();
+    if (threadIdx.y != 0 || k > LOSS_SUMS) return;
+    sum = k == 0 ? n : 0.0;
+    for (int row = 0; row < 16; row++) sum += shared[row][k];
     tally[k] += sum;
 }
 KERNEL(losses_total)

@@ -9,9 +9,9 @@ use crate::device::cuda::Launch;
 
 /// Threads of a sample: `LOSS_THREADS` in loss.cu.
 const THREADS: u32 = 128;
-/// Sums of a sample: `LOSS_SUMS` in loss.cu; a tally has the number of samples before them and the gradients' lengths behind.
+/// Sums of a sample: `LOSS_SUMS` in loss.cu; a tally has the number of samples before them, and two of the gradients behind.
 const SUMS: usize = 14;
-const _: () = assert!(SUMS + 2 == TALLY_LEN);
+const _: () = assert!(SUMS + 3 == TALLY_LEN);
 
 #[allow(clippy::too_many_arguments)]
 pub(super) fn losses(
@@ -46,19 +46,20 @@ pub(super) fn losses(
         bytemuck::cast_slice(targets.ownership_weight),
         bytemuck::cast_slice(targets.weight),
     ])?;
-    // gradients travel larger where they are rounded to f16; Ops::clip takes it back
-    let scale = queue.grad_scale();
-    let share = scale / weights.divisor.unwrap_or(n as f32).max(f32::MIN_POSITIVE);
-    let mut args = [0; 28];
+    let share = 1.0 / weights.divisor.unwrap_or(n as f32).max(f32::MIN_POSITIVE);
+    let mut args = [0; 29];
     args[0] = sums;
     args[1..6].copy_from_slice(&heads);
     args[6..8].copy_from_slice(&[mask.mask.first(n * area), mask.counts.first(n)]);
     args[8..16].copy_from_slice(&staged);
     args[16..21].copy_from_slice(&grads);
     args[21..23].copy_from_slice(&[int(len), int(score_c)]);
-    args[23..].copy_from_slice(&[weights.policy, weights.value, weights.score, weights.ownership, share].map(float));
+    args[23..28].copy_from_slice(&[weights.policy, weights.value, weights.score, weights.ownership, share].map(float));
+    args[28] = tally.scale_address();
     queue.launch(Kernel::LOSSES, Launch { grid: [n as u32, 1, 1], block: [THREADS, 1, 1], shared_bytes: 0 }, &args);
-    let one = Launch { grid: [1, 1, 1], block: [SUMS as u32 + 1, 1, 1], shared_bytes: 0 };
+    // a sum each, with the number of samples before them
+    const _: () = assert!(SUMS < 16);
+    let one = Launch { grid: [1, 1, 1], block: [16, 16, 1], shared_bytes: 0 };
     queue.launch(Kernel::LOSSES_TOTAL, one, &[tally.0.address(), sums, int(n)]);
     Ok(())
 }
@@ -66,7 +67,7 @@ pub(super) fn losses(
 /// A tally's numbers by their names.
 pub(super) fn tallied(sums: &[f64; TALLY_LEN]) -> Tallied {
     let [n, total, policy, policy_weight, policy_n, policy_hits, value, value_weight, value_n, value_hits, ..] = *sums;
-    let [.., score, score_error, score_weight, ownership, ownership_weight, norms] = *sums;
+    let [.., score, score_error, score_weight, ownership, ownership_weight, norms, skipped] = *sums;
     let whole = |v: f64| v as u64;
     let losses = Losses {
         n: whole(n),
@@ -85,5 +86,5 @@ pub(super) fn tallied(sums: &[f64; TALLY_LEN]) -> Tallied {
         ownership,
         ownership_weight,
     };
-    Tallied { losses, norms }
+    Tallied { losses, norms, skipped: whole(skipped), grad_scale: None }
 }

@@ -3,10 +3,12 @@
 //! Everything is queued (`queue`); a walk that comes again is one captured graph. Sums are made in a fixed order, so the same
 //! work on the same device gives the same bytes. What fails on the device is told by the next result that is asked for.
 
+mod busy;
 mod ceiling;
 mod compile;
 mod conv;
 mod embedded;
+mod half;
 mod kernels;
 mod loss;
 mod norm;
@@ -22,30 +24,39 @@ pub use ceiling::DeviceCeilings;
 use super::*;
 use crate::base::Error;
 use crate::device::cuda::{Buffer, Context};
+use half::Kind;
 use queue::Queue;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tensor::TensorKernels;
 
 /// Bytes of a number.
 const F32: usize = size_of::<f32>();
-/// Numbers of a tally: those of [`Losses`] and the gradients' lengths, each an f64.
-const TALLY_LEN: usize = 16;
+/// Sums of a tally: those of [`Losses`], the gradients' lengths and the steps left out, each an f64.
+const TALLY_LEN: usize = 17;
 
 /// A buffer on a device.
 pub struct CudaBuf {
     buffer: Buffer,
     len: usize,
+    kind: Kind,
 }
 
 impl CudaBuf {
     /// The address of `len` numbers from `at` on.
     fn at(&self, at: usize, len: usize) -> u64 {
         assert!(at + len <= self.len, "{len} numbers from {at} on of {}", self.len);
-        self.buffer.address() + (F32 * at) as u64
+        self.buffer.address() + (self.kind.bytes() * at) as u64
     }
 
     /// The address of the first `len` numbers.
     fn first(&self, len: usize) -> u64 {
         self.at(0, len)
+    }
+
+    /// How its numbers lie in memory, for kernels that are told.
+    fn kind(&self) -> u64 {
+        self.kind as u64
     }
 }
 
@@ -57,8 +68,15 @@ pub struct Prepared {
     weights: Buffer,
 }
 
-/// Sums on a device.
+/// Sums on a device, and behind them the factor of gradients: an f32, and the steps that fitted, an i32.
 pub struct CudaTally(Buffer);
+
+impl CudaTally {
+    /// Where the factor of gradients is.
+    fn scale_address(&self) -> u64 {
+        self.0.address() + (TALLY_LEN * size_of::<f64>()) as u64
+    }
+}
 
 /// The CUDA backend on one device.
 pub struct CudaOps {
@@ -69,16 +87,29 @@ pub struct CudaOps {
 
 impl CudaOps {
     /// A backend on GPU `ordinal`. Compiles kernels where none are kept for this device, which takes some seconds.
-    /// Where the device has no tensor cores for a precision, it computes in f32.
+    /// Where the device has nothing for a precision, it computes in f32.
     pub fn new(ordinal: usize, precision: Precision) -> Result<CudaOps> {
         let context = Context::open(ordinal)?;
         let tensor = tensor::Tensor::of(context.facts(), precision);
         Ok(CudaOps { queue: Mutex::new(Queue::new(&context, tensor)?), context })
     }
 
+    /// The largest relative error of rounding once, as this device computes.
+    pub fn rounding(&self) -> f32 {
+        self.queue().tensor().map_or(0.0, tensor::TensorKernels::rounding)
+    }
+
     /// The device.
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    fn alloc_kind(&self, len: usize, kind: Kind) -> Result<CudaBuf> {
+        let words = len.checked_mul(kind.bytes()).map(|bytes| bytes.div_ceil(F32));
+        let words = words.ok_or_else(|| Error::new("allocating on the GPU", format!("{len} numbers")))?;
+        let buf = CudaBuf { buffer: Buffer::new(&self.context, F32 * words)?, len, kind };
+        self.queue().fill(buf.buffer.address(), 0, words);
+        Ok(buf)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -118,9 +149,11 @@ fn act_number(act: Activation) -> u64 {
     }
 }
 
-/// Points as kernels read them: `x`, `saved` or null, `mask` or null, activation.
+/// Points as kernels read them: `x` and its kind, `saved` or null, `mask` or null, activation.
+#[derive(Clone, Copy)]
 struct View {
     x: u64,
+    kind: u64,
     saved: u64,
     mask: u64,
     act: u64,
@@ -128,12 +161,12 @@ struct View {
 
 /// Points of `c` channels in `cells` cells as an operation reads them.
 fn view(input: Input<'_, CudaBuf>, cells: usize, c: usize) -> View {
-    let x = input.x.first(cells * c);
+    let (x, kind) = (input.x.first(cells * c), input.x.kind());
     match input.norm {
-        None => View { x, saved: 0, mask: 0, act: act_number(Activation::Identity) },
+        None => View { x, kind, saved: 0, mask: 0, act: act_number(Activation::Identity) },
         Some(NormAct { saved, act, mask }) => {
             let saved = saved.buf.at(saved.at, NORM_SAVED * c);
-            View { x, saved, mask: mask.mask.first(cells), act: act_number(act) }
+            View { x, kind, saved, mask: mask.mask.first(cells), act: act_number(act) }
         }
     }
 }
@@ -171,30 +204,49 @@ impl Ops for CudaOps {
     }
 
     fn alloc(&self, len: usize) -> Result<CudaBuf> {
-        let bytes = len.checked_mul(F32).ok_or_else(|| Error::new("allocating on the GPU", format!("{len} numbers")))?;
-        let buf = CudaBuf { buffer: Buffer::new(&self.context, bytes)?, len };
-        self.queue().fill(buf.first(len), 0, len);
-        Ok(buf)
+        self.alloc_kind(len, Kind::F32)
+    }
+
+    fn alloc_points(&self, len: usize) -> Result<CudaBuf> {
+        let kind = self.queue().tensor().map_or(Kind::F32, |tensor| tensor.kind());
+        self.alloc_kind(len, kind)
     }
 
     fn upload(&self, from: &[f32], to: AtMut<'_, CudaBuf>) {
-        self.queue().upload(bytemuck::cast_slice(from), to.buf.at(to.at, from.len()));
+        let (at, kind) = (to.buf.at(to.at, from.len()), to.buf.kind);
+        if kind == Kind::F32 {
+            self.queue().upload(bytemuck::cast_slice(from), at);
+        } else {
+            let narrow: Vec<u16> = from.iter().map(|v| kind.narrow(*v)).collect();
+            self.queue().upload(bytemuck::cast_slice(&narrow), at);
+        }
     }
 
     fn download(&self, parts: &mut [(At<'_, CudaBuf>, &mut [f32])]) -> Result<()> {
         let mut raw: Vec<(u64, &mut [u8])> = Vec::with_capacity(parts.len());
         for (from, to) in parts.iter_mut() {
-            raw.push((from.buf.at(from.at, to.len()), bytemuck::cast_slice_mut(to)));
+            let bytes = from.buf.kind.bytes() * to.len();
+            raw.push((from.buf.at(from.at, to.len()), &mut bytemuck::cast_slice_mut(to)[..bytes]));
         }
-        self.queue().download(&mut raw)
+        self.queue().download(&mut raw)?;
+        for (from, to) in parts.iter_mut().filter(|(from, _)| from.buf.kind != Kind::F32) {
+            // 16-bit numbers lie in the first half
+            for i in (0..to.len()).rev() {
+                let bits = bytemuck::cast_slice::<f32, u16>(to)[i];
+                to[i] = from.buf.kind.widen(bits);
+            }
+        }
+        Ok(())
     }
 
     fn fill(&self, buf: &mut CudaBuf, len: usize, value: f32) {
+        assert_eq!(buf.kind, Kind::F32, "points between operations are written by those");
         self.queue().fill(buf.first(len), value.to_bits(), len);
     }
 
     fn copy(&self, len: usize, from: &CudaBuf, to: &mut CudaBuf) {
-        self.queue().copy(from.first(len), to.first(len), F32 * len);
+        assert_eq!(from.kind, to.kind, "a copy is of one kind");
+        self.queue().copy(from.first(len), to.first(len), from.kind.bytes() * len);
     }
 
     fn unpack(&self, rows: PackedRows<'_>, to: Unpacked<'_, CudaBuf>) -> Result<()> {
@@ -223,6 +275,18 @@ impl Ops for CudaOps {
         y: &mut CudaBuf,
     ) {
         self.gather(|queue| conv::forward(queue, shape, base, input, weights, y));
+    }
+
+    fn conv_norm_stats(
+        &self,
+        shape: ConvShape,
+        base: Base<'_, CudaBuf>,
+        input: Input<'_, CudaBuf>,
+        weights: At<'_, CudaBuf>,
+        y: &mut CudaBuf,
+        stats: NormStats<'_, CudaBuf>,
+    ) {
+        self.gather(|queue| conv::forward_stats(queue, shape, base, input, weights, y, stats));
     }
 
     fn conv_grad_input(&self, shape: ConvShape, store: Store, weights: At<'_, CudaBuf>, dy: &CudaBuf, dx: &mut CudaBuf) {
@@ -292,21 +356,33 @@ impl Ops for CudaOps {
     }
 
     fn tally(&self) -> Result<CudaTally> {
-        let tally = CudaTally(Buffer::new(&self.context, TALLY_LEN * size_of::<f64>())?);
-        self.queue().fill(tally.0.address(), 0, TALLY_LEN * size_of::<f64>() / F32);
+        let tally = CudaTally(Buffer::new(&self.context, (TALLY_LEN + 1) * size_of::<f64>())?);
+        let mut queue = self.queue();
+        queue.fill(tally.0.address(), 0, TALLY_LEN * size_of::<f64>() / F32);
+        let factor = queue.tensor().and_then(TensorKernels::grad_scale).unwrap_or(1.0);
+        optim::set_scale(&mut queue, &tally, GradScale { factor, fitted_steps: 0 });
         Ok(tally)
     }
 
     fn read(&self, tally: &mut CudaTally) -> Result<Tallied> {
-        let (mut sums, mut queue) = ([0.0f64; TALLY_LEN], self.queue());
+        let (mut sums, mut queue) = ([0.0f64; TALLY_LEN + 1], self.queue());
         let address = tally.0.address();
         queue.download(&mut [(address, bytemuck::cast_slice_mut(&mut sums))])?;
         queue.fill(address, 0, TALLY_LEN * size_of::<f64>() / F32);
-        Ok(loss::tallied(&sums))
+        let is_scaled = queue.tensor().and_then(TensorKernels::grad_scale).is_some();
+        let (sums, [.., scale]) = (sums.first_chunk().expect("the sums come first"), sums);
+        Ok(Tallied { grad_scale: is_scaled.then(|| optim::scale_of(scale)), ..loss::tallied(sums) })
     }
 
-    fn grad_scale(&self) -> f32 {
-        self.queue().grad_scale()
+    fn busy(&self) -> Option<Duration> {
+        Some(self.queue().busy())
+    }
+
+    fn set_grad_scale(&self, to: GradScale, tally: &mut CudaTally) {
+        let mut queue = self.queue();
+        if queue.tensor().and_then(TensorKernels::grad_scale).is_some() {
+            optim::set_scale(&mut queue, tally, to);
+        }
     }
 
     fn losses(

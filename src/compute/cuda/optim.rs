@@ -2,17 +2,20 @@
 
 use super::kernels::Kernel;
 use super::queue::Queue;
-use super::{CudaBuf, CudaTally, TALLY_LEN, float, int};
+use super::tensor::TensorKernels;
+use super::{CudaBuf, CudaTally, F32, TALLY_LEN, float, int};
 use crate::base::Result;
-use crate::compute::{Decay, Rule, Span};
+use crate::compute::{Decay, GradScale, Rule, Span};
 use crate::device::cuda::Launch;
 
 /// Marks of a parameter for the kernels.
 const MARK_DECAYS: u8 = 1;
 const MARK_STAYS: u8 = 0;
 const MARK_NONE: u8 = 255;
-/// Blocks of a sum over all parameters.
+/// Blocks of a sum over all parameters, and threads that add them up.
 const BLOCKS: u32 = 256;
+/// Steps in a row that fitted after which the factor of gradients is doubled, as in PyTorch: a step in so many is lost at the most.
+const GROW_AFTER: usize = 2000;
 
 fn mark(span: &Span) -> u8 {
     match span.decay {
@@ -57,13 +60,28 @@ pub(super) fn clip(queue: &mut Queue, len: usize, longest: f32, values: &mut Cud
     let values = values.first(len);
     let partials = queue.scratch((BLOCKS as usize + 1) * size_of::<f64>())?;
     let factor = partials + u64::from(BLOCKS) * size_of::<f64>() as u64;
-    let norm = tally.0.address() + ((TALLY_LEN - 1) * size_of::<f64>()) as u64;
-    let unscale = 1.0 / queue.grad_scale();
+    let sums = tally.0.address() + ((TALLY_LEN - 2) * size_of::<f64>()) as u64;
+    let scale = tally.scale_address();
+    let grow_after = queue.tensor().and_then(TensorKernels::grad_scale).map_or(0, |_| GROW_AFTER);
     let launch = |blocks, threads| Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], shared_bytes: 0 };
     queue.launch(Kernel::SQUARES, launch(BLOCKS, 256), &[partials, values, int(len)]);
-    queue.launch(Kernel::CLIP_FACTOR, launch(1, 1), &[factor, norm, partials, u64::from(BLOCKS), float(longest), float(unscale)]);
+    let args = [factor, sums, scale, scale + F32 as u64, partials, u64::from(BLOCKS), float(longest), int(grow_after)];
+    queue.launch(Kernel::CLIP_FACTOR, launch(1, BLOCKS), &args);
     queue.each(Kernel::SCALE_VALUES, len, &[values, factor, int(len)]);
     Ok(())
+}
+
+/// Writes the factor of gradients to the device.
+pub(super) fn set_scale(queue: &mut Queue, tally: &CudaTally, to: GradScale) {
+    let address = tally.scale_address();
+    queue.fill(address, to.factor.to_bits(), 1);
+    queue.fill(address + F32 as u64, to.fitted_steps, 1);
+}
+
+/// The factor of gradients as the device has it, read as one number of 64 bits.
+pub(super) fn scale_of(raw: f64) -> GradScale {
+    let bits = raw.to_bits();
+    GradScale { factor: f32::from_bits(bits as u32), fitted_steps: (bits >> 32) as u32 }
 }
 
 pub(super) fn average(queue: &mut Queue, len: usize, keep: f32, values: &CudaBuf, average: &mut CudaBuf) -> Result<()> {

@@ -4,11 +4,13 @@
 //! slots and copied to the device as a whole before the work that reads them. So a walk over the same buffers is the same
 //! list of launches each time, whatever the numbers are; the list itself is the key to its graph.
 
+use super::busy::Busy;
 use super::kernels::{Kernel, Kernels};
 use super::tensor::{Tensor, TensorKernels};
 use crate::base::{Error, Result};
 use crate::compute::Span;
 use crate::device::cuda::{Buffer, Context, Event, Graph, Launch, Pinned, Stream};
+use std::time::Duration;
 
 /// Bytes that everything staged begins at a multiple of.
 const STAGED_ALIGN: usize = 16;
@@ -65,6 +67,7 @@ pub(super) struct Queue {
     kept: Vec<Kept>,
     tick: u64,
     graphs: Graphs,
+    busy: Busy,
     /// The first failure since results were asked for.
     fault: Option<Error>,
     /// Which parameters decay, and the spans it was made for.
@@ -97,6 +100,7 @@ impl Queue {
             kept: Vec::new(),
             tick: 0,
             graphs: Graphs::On,
+            busy: Busy::new(context)?,
             fault: None,
             decays: None,
         })
@@ -107,9 +111,9 @@ impl Queue {
         self.kernels.tensor
     }
 
-    /// What gradients are multiplied by on their way back.
-    pub(super) fn grad_scale(&self) -> f32 {
-        self.kernels.tensor.map_or(1.0, TensorKernels::grad_scale)
+    /// How long the device had work since the last call.
+    pub(super) fn busy(&mut self) -> Duration {
+        self.busy.take()
     }
 
     /// Memory of the device.
@@ -286,7 +290,7 @@ impl Queue {
     /// Queues what was gathered. After a failure nothing is queued until somebody has heard of it.
     fn flush(&mut self, graphs: Graphs) {
         if !self.work.commands.is_empty() || self.staged_len > 0 {
-            let done = if self.fault.is_none() { self.stream.bind().and_then(|()| self.queue(graphs)) } else { Ok(()) };
+            let done = if self.fault.is_none() { self.queue(graphs) } else { Ok(()) };
             done.unwrap_or_else(|e| self.fail(e));
             self.work.commands.clear();
             self.work.args.clear();
@@ -294,7 +298,15 @@ impl Queue {
         }
     }
 
+    /// Queues what was gathered, between marks.
     fn queue(&mut self, graphs: Graphs) -> Result<()> {
+        self.stream.bind()?;
+        self.busy.begin(&self.stream)?;
+        self.queue_work(graphs)?;
+        self.busy.end(&self.stream)
+    }
+
+    fn queue_work(&mut self, graphs: Graphs) -> Result<()> {
         if self.staged_len > 0 {
             let slot = &self.slots[self.slot];
             // SAFETY: the device's copy is as long as a slot; the slot is not written before the event was passed.

@@ -4,9 +4,6 @@
 // (ky / 2) * len + kx / 2, so that every neighbour of a cell is the row at a fixed distance, and a patch is one contiguous piece
 // of memory. Neighbours beyond the edge of a board are other cells in that list: who reads them asks `tap_bits`.
 
-// As kernels' names have it.
-typedef float f32;
-
 // Channels of a patch in shared memory at once.
 const int CHUNK = 32;
 // Numbers between rows: 80 bytes, so that eight rows of 16 bytes lie in different banks (20 words apart: 0, 20, 8, 28, 16, 4, 24, 12).
@@ -42,47 +39,40 @@ DEVICE unsigned tap_bits(int cell, int cells, int len, int ky, int kx) {
     return bits;
 }
 
-// Four numbers as they lie in memory.
-template <class X>
+// Tensors of points are f32 in memory, or 16 bits: f16 or bf16, whichever T the kernel multiplies in. Kernels are told by a
+// number of `kinds`, a bit for each tensor that is 16 bits wide (one kernel serves first and last layers too), and one for results
+// that are a gradient.
+
+enum { X_HALF = 1, Y_HALF = 2, DY_HALF = 2, Y_GRADIENT = 4 };
+
+// Four numbers as they lie in memory: f32, or T in the first two words.
 struct Four {
-    uint2 raw;
-};
-template <>
-struct Four<float> {
-    float4 raw;
+    uint4 raw;
 };
 
-DEVICE void load4(Four<float> &to, const float *from) { to.raw = *(const float4 *)from; }
-template <class X>
-DEVICE void load4(Four<X> &to, const X *from) {
-    to.raw = *(const uint2 *)from;
-}
-// The first `n` of four, the others 0; from any address.
-DEVICE void load_some(Four<float> &to, const float *from, int n) {
-    to.raw = make_float4(n > 0 ? from[0] : 0.0f, n > 1 ? from[1] : 0.0f, n > 2 ? from[2] : 0.0f, n > 3 ? from[3] : 0.0f);
-}
-template <class X>
-DEVICE void load_some(Four<X> &to, const X *from, int n) {
-    to.raw.x = (n > 0 ? from[0].bits : 0u) | (n > 1 ? (unsigned)from[1].bits << 16 : 0u);
-    to.raw.y = (n > 2 ? from[2].bits : 0u) | (n > 3 ? (unsigned)from[3].bits << 16 : 0u);
-}
-DEVICE float4 values4(const Four<float> &v) { return v.raw; }
-template <class X>
-DEVICE float4 values4(const Four<X> &v) {
-    float2 a = unpair(X(), v.raw.x), b = unpair(X(), v.raw.y);
-    return make_float4(a.x, a.y, b.x, b.y);
-}
-
-// Channels `c0 + 4 quad` to the fourth behind of `cell`; 0 where there are none.
-template <class X>
-DEVICE Four<X> fetch4(const X *x, int cell, int cells, int c, int channel) {
-    Four<X> v;
-    const X *from = x + (size_t)cell * c + channel;
-    bool inside = (unsigned)cell < (unsigned)cells;
-    if (inside && c % 4 == 0 && channel < c)
-        load4(v, from);
-    else
-        load_some(v, from, inside ? c - channel : 0);
+// Channels `channel` to the third behind of `cell`; 0 where there are none.
+template <class T>
+DEVICE Four fetch4(const void *x, bool half, int cell, int cells, int c, int channel) {
+    Four v = {make_uint4(0, 0, 0, 0)};
+    if ((unsigned)cell >= (unsigned)cells || channel >= c) return v;
+    size_t at = (size_t)cell * c + channel;
+    int n = c - channel;
+    if (half) {
+        const T *from = (const T *)x + at;
+        if (c % 4 == 0) {
+            uint2 two = *(const uint2 *)from;
+            v.raw.x = two.x, v.raw.y = two.y;
+        } else {
+            v.raw.x = from[0].bits | (n > 1 ? (unsigned)from[1].bits << 16 : 0u);
+            v.raw.y = (n > 2 ? from[2].bits : 0u) | (n > 3 ? (unsigned)from[3].bits << 16 : 0u);
+        }
+    } else {
+        const unsigned *from = (const unsigned *)x + at;
+        if (c % 4 == 0)
+            v.raw = *(const uint4 *)from;
+        else
+            v.raw = make_uint4(from[0], n > 1 ? from[1] : 0u, n > 2 ? from[2] : 0u, n > 3 ? from[3] : 0u);
+    }
     return v;
 }
 
@@ -93,71 +83,144 @@ struct Norm4 {
     bool on;
 };
 
+// The first `n` of four, the others 0.
+DEVICE float4 some_of(const float *from, int n) {
+    return make_float4(n > 0 ? from[0] : 0.0f, n > 1 ? from[1] : 0.0f, n > 2 ? from[2] : 0.0f, n > 3 ? from[3] : 0.0f);
+}
+
 DEVICE Norm4 norm4(const float *saved, int c, int channel, int act) {
     Norm4 n = {make_float4(0, 0, 0, 0), make_float4(0, 0, 0, 0), act, saved != nullptr};
     if (!saved) return n;
-    Four<float> scale, shift;
-    load_some(scale, saved + 2 * c + channel, c - channel);
-    load_some(shift, saved + 3 * c + channel, c - channel);
-    n.scale = scale.raw, n.shift = shift.raw;
+    n.scale = some_of(saved + 2 * c + channel, c - channel), n.shift = some_of(saved + 3 * c + channel, c - channel);
     return n;
 }
 
-// A number that T can hold: a gradient beyond f16 is cut off, for one infinity would end in all weights.
-DEVICE float within(f16, float v) { return fminf(fmaxf(v, -65504.0f), 65504.0f); }
-DEVICE float within(bf16, float v) { return v; }
-
 // Four numbers, normed and activated where they are on the board and 0 where not, to shared memory in T.
-template <class T, class X>
-DEVICE void put4(T *to, const Four<X> &raw, const Norm4 &n, bool on_board) {
-    float4 v = values4(raw);
+template <class T>
+DEVICE void put4(T *to, const Four &from, bool half, const Norm4 &n, bool on_board) {
+    T t = T();
+    if (half && !n.on) {
+        *(uint2 *)to = make_uint2(from.raw.x, from.raw.y);
+        return;
+    }
+    float4 v = make_float4(__uint_as_float(from.raw.x), __uint_as_float(from.raw.y), __uint_as_float(from.raw.z), __uint_as_float(from.raw.w));
+    if (half) {
+        float2 a = unpair(t, from.raw.x), b = unpair(t, from.raw.y);
+        v = make_float4(a.x, a.y, b.x, b.y);
+    }
     if (n.on && on_board) {
         v.x = act_value(n.act, v.x * n.scale.x + n.shift.x);
         v.y = act_value(n.act, v.y * n.scale.y + n.shift.y);
         v.z = act_value(n.act, v.z * n.scale.z + n.shift.z);
         v.w = act_value(n.act, v.w * n.scale.w + n.shift.w);
+        v = make_float4(within(t, v.x), within(t, v.y), within(t, v.z), within(t, v.w));
     } else if (n.on) {
         v = make_float4(0, 0, 0, 0);
     }
-    T t = T();
-    *(uint2 *)to = make_uint2(pair(t, within(t, v.x), within(t, v.y)), pair(t, within(t, v.z), within(t, v.w)));
+    *(uint2 *)to = make_uint2(pair(t, v.x, v.y), pair(t, v.z, v.w));
 }
 
 // Cells `cell_of(row)` (negative: none), channels c0 to c0 + 31, to rows of `patch` that are STRIDE numbers apart; 0 where there is
 // nothing. Eight threads bring a row (one line of 128 bytes in f32), and each has UNROLL rows under way before it waits for the first.
-template <int THREADS, int STRIDE, class T, class X, class CellOf>
-DEVICE void load_patch(T *patch, int rows, CellOf cell_of, const X *x, const float *saved, const float *mask, int cells, int c, int c0,
-                       int act) {
+template <int THREADS, int STRIDE, class T, class CellOf>
+DEVICE void load_patch(T *patch, int rows, CellOf cell_of, const void *x, bool half, const float *saved, const float *mask, int cells,
+                       int c, int c0, int act) {
     const int UNROLL = 4, STEP = THREADS / 8;
     int quad = 4 * (threadIdx.x % 8);
     Norm4 n = norm4(saved, c, c0 + quad, act);
     for (int row0 = threadIdx.x / 8; row0 < rows; row0 += UNROLL * STEP) {
-        Four<X> v[UNROLL];
+        Four v[UNROLL];
         bool on[UNROLL];
 #pragma unroll
         for (int u = 0; u < UNROLL; u++) {
             int row = row0 + u * STEP, cell = row < rows ? cell_of(row) : -1;
-            v[u] = fetch4(x, cell, cells, c, c0 + quad);
+            v[u] = fetch4<T>(x, half, cell, cells, c, c0 + quad);
             on[u] = n.on && (unsigned)cell < (unsigned)cells && mask[cell] != 0.0f;
         }
 #pragma unroll
         for (int u = 0; u < UNROLL; u++) {
             int row = row0 + u * STEP;
-            if (row < rows) put4(patch + row * STRIDE + quad, v[u], n, on[u]);
+            if (row < rows) put4(patch + row * STRIDE + quad, v[u], half, n, on[u]);
         }
     }
 }
 
-// Two neighbouring results.
-DEVICE float2 load2(const float *from) { return *(const float2 *)from; }
-template <class X>
-DEVICE float2 load2(const X *from) {
-    return unpair(X(), *(const unsigned *)from);
+// A weight gradient's tile: cells of its own, and warps that have a tap each (5x5: five taps a block; 1x1: they share the cells).
+const int GRAD_CELLS = 64;
+template <int TAPS>
+struct GradShape {
+    static const int WARPS = TAPS == 9 ? 9 : TAPS == 25 ? 5 : 4, THREADS = 32 * WARPS;
+    static const int TAPS_AT_ONCE = TAPS == 1 ? 1 : WARPS, GROUPS = TAPS / TAPS_AT_ONCE;
+};
+
+// What a thread of a weight gradient has under way while the products of a tile run: its part of the next patch (ROWS_MAX rows at the
+// most, 32 channels) and of the next rows of dy (BN channels).
+template <class T, int THREADS, int ROWS_MAX, int BN>
+struct GradStage {
+    static const int PATCHES = (ROWS_MAX * 8 + THREADS - 1) / THREADS, DYS = (GRAD_CELLS * BN / 4 + THREADS - 1) / THREADS;
+    Four x[PATCHES], dy[DYS];
+    unsigned on;
+    Norm4 norm;
+    bool x_half, dy_half;
+
+    // Row r of the patch is cell cell_of(r - halo), row r of dy cell_of(r); negative: none.
+    template <class CellOf>
+    __device__ void fetch(CellOf cell_of, int rows, int halo, const void *from, const float *mask, const void *dy_from, int cells,
+                          int c_in, int c0, int c_out, int n0) {
+        on = 0;
+#pragma unroll
+        for (int i = 0; i < PATCHES; i++) {
+            int row = (int)(threadIdx.x + i * THREADS) / 8, cell = row < rows ? cell_of(row - halo) : -1;
+            x[i] = fetch4<T>(from, x_half, cell, cells, c_in, c0 + 4 * (int)(threadIdx.x % 8));
+            if (norm.on && (unsigned)cell < (unsigned)cells && mask[cell] != 0.0f) on |= 1u << i;
+        }
+#pragma unroll
+        for (int i = 0; i < DYS; i++) {
+            int piece = threadIdx.x + i * THREADS, row = piece / (BN / 4);
+            dy[i] = fetch4<T>(dy_from, dy_half, row < GRAD_CELLS ? cell_of(row) : -1, cells, c_out, n0 + piece % (BN / 4) * 4);
+        }
+    }
+
+    // To the patch and the tile of dy, whose rows are so many numbers apart.
+    template <int STRIDE, int D_STRIDE>
+    __device__ void put(T *patch, int rows, T *d_tile) {
+#pragma unroll
+        for (int i = 0; i < PATCHES; i++) {
+            int row = (int)(threadIdx.x + i * THREADS) / 8;
+            if (row < rows) put4(patch + row * STRIDE + 4 * (threadIdx.x % 8), x[i], x_half, norm, on >> i & 1);
+        }
+        Norm4 none = norm4(nullptr, 0, 0, 0);
+#pragma unroll
+        for (int i = 0; i < DYS; i++) {
+            int piece = threadIdx.x + i * THREADS, row = piece / (BN / 4);
+            if (row < GRAD_CELLS) put4(d_tile + row * D_STRIDE + piece % (BN / 4) * 4, dy[i], dy_half, none, true);
+        }
+    }
+};
+
+// One result, and two neighbouring ones (the first at an even place).
+template <class T>
+DEVICE float load1(const void *from, bool half, size_t at) {
+    return half ? to_f32(((const T *)from)[at]) : ((const float *)from)[at];
 }
-DEVICE void store2(float *to, float2 v) { *(float2 *)to = v; }
-template <class X>
-DEVICE void store2(X *to, float2 v) {
-    *(unsigned *)to = pair(X(), v.x, v.y);
+template <class T>
+DEVICE float2 load2(const void *from, bool half, size_t at) {
+    return half ? unpair(T(), *(const unsigned *)((const T *)from + at)) : *(const float2 *)((const float *)from + at);
+}
+template <class T>
+DEVICE void store1(void *to, int kinds, size_t at, float v) {
+    if (kinds & Y_HALF)
+        from_f32(kinds & Y_GRADIENT ? v : within(T(), v), ((T *)to)[at]);
+    else
+        ((float *)to)[at] = v;
+}
+template <class T>
+DEVICE void store2(void *to, int kinds, size_t at, float2 v) {
+    if ((kinds & (Y_HALF | Y_GRADIENT)) == Y_HALF) v = make_float2(within(T(), v.x), within(T(), v.y));
+    if (kinds & Y_HALF)
+        *(unsigned *)((T *)to + at) = pair(T(), v.x, v.y);
+    else
+        *(float2 *)((float *)to + at) = v;
 }
 
 // to [taps, k_pad, n_pad] in T from w [taps, c_in, c_out]: k is c_in, n is c_out, the rest 0. `turned`: for the gradient of the input,

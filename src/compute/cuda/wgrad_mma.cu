@@ -8,25 +8,19 @@
 // 3 KB to 32 for BN 64. Nine warps may have 168 registers each: the sums of BN 96 and what is under way would not fit.
 #if HAS_MMA
 
-const int GRAD_CELLS = 64;
-
-// TAPS: of the kernel; WARPS: of a block. HALO_MAX: of that kernel on 19x19.
+// Rows before and behind a tile at the most: 19x19.
 template <int TAPS>
-struct GradShape {
-    static const int WARPS = TAPS == 9 ? 9 : TAPS == 25 ? 5 : 4, HALO_MAX = TAPS == 9 ? 20 : TAPS == 25 ? 40 : 0;
-    static const int THREADS = 32 * WARPS, TAPS_AT_ONCE = TAPS == 1 ? 1 : WARPS;
-    static const int GROUPS = TAPS / TAPS_AT_ONCE;
+struct HaloMax {
+    static const int V = TAPS == 9 ? 20 : TAPS == 25 ? 40 : 0;
 };
 
 // partials [splits, taps, c_in, c_out]. Grid: chunks of 32 inputs, tiles of BN outputs times groups of taps, splits.
 // Shared: 2 * (40 * (1 + 64 + 2 halo) + 64 * (BN + 8)) + 256 bytes, at least 128 * BN for 1x1.
-template <class X, class T, int TAPS, int BN>
-DEVICE void grad_tile(float *partials, const X *x, const float *saved, const float *mask, const X *dy, int cells, int len, int ky,
-                      int kx, int c_in, int c_out, int act) {
+template <class T, int TAPS, int BN>
+DEVICE void grad_tile(float *partials, const void *x, const float *saved, const float *mask, const void *dy, int cells, int len, int ky,
+                      int kx, int c_in, int c_out, int act, int kinds) {
     typedef GradShape<TAPS> S;
-    const int D_STRIDE = BN + 8, THREADS = S::THREADS;
-    const int PATCHES = ((GRAD_CELLS + 2 * S::HALO_MAX) * 8 + THREADS - 1) / THREADS;
-    const int DYS = (GRAD_CELLS * BN / 4 + THREADS - 1) / THREADS;
+    const int D_STRIDE = BN + 8;
     DYNAMIC_SHARED(T, shared);
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     int halo = ky / 2 * len + kx / 2, rows = GRAD_CELLS + 2 * halo;
@@ -38,36 +32,14 @@ DEVICE void grad_tile(float *partials, const X *x, const float *saved, const flo
     int n_tiles = (cells + GRAD_CELLS - 1) / GRAD_CELLS, share = (n_tiles + (int)gridDim.z - 1) / (int)gridDim.z;
     int first = (int)blockIdx.z * share, end = min(first + share, n_tiles);
 
-    int quad = 4 * (threadIdx.x % 8);
-    Norm4 norm = norm4(saved, c_in, c0 + quad, act), none = norm4(nullptr, 0, 0, 0);
-    Four<X> x_next[PATCHES], d_next[DYS];
-    unsigned on = 0;
+    GradStage<T, S::THREADS, GRAD_CELLS + 2 * HaloMax<TAPS>::V, BN> stage;
+    stage.norm = norm4(saved, c_in, c0 + 4 * (threadIdx.x % 8), act);
+    stage.x_half = kinds & X_HALF, stage.dy_half = kinds & DY_HALF;
     auto fetch = [&](int tile) {
-        int m0 = tile * GRAD_CELLS;
-        on = 0;
-#pragma unroll
-        for (int i = 0; i < PATCHES; i++) {
-            int row = (int)(threadIdx.x + i * THREADS) / 8, cell = row < rows ? m0 - halo + row : -1;
-            x_next[i] = fetch4(x, cell, cells, c_in, c0 + quad);
-            if (saved && (unsigned)cell < (unsigned)cells && mask[cell] != 0.0f) on |= 1u << i;
-        }
-#pragma unroll
-        for (int i = 0; i < DYS; i++) {
-            int piece = threadIdx.x + i * THREADS, row = piece / (BN / 4);
-            d_next[i] = fetch4(dy, row < GRAD_CELLS ? m0 + row : -1, cells, c_out, n0 + piece % (BN / 4) * 4);
-        }
+        stage.fetch([&](int row) { return tile * GRAD_CELLS + row; }, rows, halo, x, mask, dy, cells, c_in, c0, c_out, n0);
     };
     auto put = [&](int tile) {
-#pragma unroll
-        for (int i = 0; i < PATCHES; i++) {
-            int row = (int)(threadIdx.x + i * THREADS) / 8;
-            if (row < rows) put4(patch + row * PATCH_STRIDE + quad, x_next[i], norm, on >> i & 1);
-        }
-#pragma unroll
-        for (int i = 0; i < DYS; i++) {
-            int piece = threadIdx.x + i * THREADS, row = piece / (BN / 4);
-            if (row < GRAD_CELLS) put4(d_tile + row * D_STRIDE + piece % (BN / 4) * 4, d_next[i], none, true);
-        }
+        stage.template put<PATCH_STRIDE, D_STRIDE>(patch, rows, d_tile);
         if (threadIdx.x < GRAD_CELLS) bits[threadIdx.x] = tap_bits(tile * GRAD_CELLS + threadIdx.x, cells, len, ky, kx);
     };
 
@@ -129,15 +101,15 @@ DEVICE void grad_tile(float *partials, const X *x, const float *saved, const flo
             }
 }
 
-#define GRAD(X, T, TAPS, BN)                                                                                                \
-    extern "C" __global__ void __launch_bounds__(GradShape<TAPS>::THREADS, TAPS == 9 ? 1 : TAPS == 25 ? 2 : 3) conv_grad_mma_##X##_##T##_##TAPS##_##BN(         \
-        float *partials, const X *x, const float *saved, const float *mask, const X *dy, int cells, int len, int ky, int kx, int c_in, \
-        int c_out, int act) {                                                                                               \
-        grad_tile<X, T, TAPS, BN>(partials, x, saved, mask, dy, cells, len, ky, kx, c_in, c_out, act);                      \
+#define GRAD(T, TAPS, BN)                                                                                                   \
+    extern "C" __global__ void __launch_bounds__(GradShape<TAPS>::THREADS, TAPS == 9 ? 1 : TAPS == 25 ? 2 : 3)              \
+        conv_grad_mma_##T##_##TAPS##_##BN(float *partials, const void *x, const float *saved, const float *mask, const void *dy, \
+                                          int cells, int len, int ky, int kx, int c_in, int c_out, int act, int kinds) {    \
+        grad_tile<T, TAPS, BN>(partials, x, saved, mask, dy, cells, len, ky, kx, c_in, c_out, act, kinds);                  \
     }                                                                                                                       \
-    KERNEL(conv_grad_mma_##X##_##T##_##TAPS##_##BN)
-#define GRADS(X, T) GRAD(X, T, 1, 32) GRAD(X, T, 1, 48) GRAD(X, T, 9, 32) GRAD(X, T, 9, 48) GRAD(X, T, 25, 32)
-GRADS(f32, f16)
-GRADS(f32, bf16)
+    KERNEL(conv_grad_mma_##T##_##TAPS##_##BN)
+#define GRADS(T) GRAD(T, 1, 32) GRAD(T, 1, 48) GRAD(T, 9, 32) GRAD(T, 9, 48) GRAD(T, 25, 32)
+GRADS(f16)
+GRADS(bf16)
 
 #endif // HAS_MMA

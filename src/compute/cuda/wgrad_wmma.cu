@@ -2,25 +2,19 @@
 // them. What dy is on the border is 0, so the products there add nothing.
 #if HAS_WMMA && !HAS_MMA
 
-const int GRAD_CELLS = 64;
-
-// TAPS: of the kernel; WARPS: of a block. HALO_MAX: of that kernel on 19x19 with its border.
+// Rows before and behind a tile at the most: 19x19 with its border.
 template <int TAPS>
-struct GradShape {
-    static const int WARPS = TAPS == 9 ? 9 : TAPS == 25 ? 5 : 4, HALO_MAX = TAPS == 9 ? 21 : TAPS == 25 ? 44 : 0;
-    static const int THREADS = 32 * WARPS, TAPS_AT_ONCE = TAPS == 1 ? 1 : WARPS;
-    static const int GROUPS = TAPS / TAPS_AT_ONCE;
+struct HaloMax {
+    static const int V = TAPS == 9 ? 21 : TAPS == 25 ? 44 : 0;
 };
 
 // partials [splits, taps, c_in, c_out]. Grid: chunks of 32 inputs, tiles of BN outputs times groups of taps, splits.
 // Shared: 2 * (48 * (64 + 2 halo) + 64 * (BN + 16)) bytes, at least 1536 a warp; for 1x1 at least 6144 + 128 * BN.
-template <class X, int TAPS, int BN>
-DEVICE void grad_tile(float *partials, const X *x, const float *saved, const float *mask, const X *dy, int cells, int len, int ky,
-                      int kx, int c_in, int c_out, int act) {
+template <int TAPS, int BN>
+DEVICE void grad_tile(float *partials, const void *x, const float *saved, const float *mask, const void *dy, int cells, int len, int ky,
+                      int kx, int c_in, int c_out, int act, int kinds) {
     typedef GradShape<TAPS> S;
-    const int D_STRIDE = BN + 16, THREADS = S::THREADS;
-    const int PATCHES = ((GRAD_CELLS + 2 * S::HALO_MAX) * 8 + THREADS - 1) / THREADS;
-    const int DYS = (GRAD_CELLS * BN / 4 + THREADS - 1) / THREADS;
+    const int D_STRIDE = BN + 16;
     DYNAMIC_SHARED(f16, patch);
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     Bordered all = bordered(cells, len, ky, kx);
@@ -31,36 +25,11 @@ DEVICE void grad_tile(float *partials, const X *x, const float *saved, const flo
     int n_tiles = (all.positions + GRAD_CELLS - 1) / GRAD_CELLS, share = (n_tiles + (int)gridDim.z - 1) / (int)gridDim.z;
     int first = (int)blockIdx.z * share, end = min(first + share, n_tiles);
 
-    int quad = 4 * (threadIdx.x % 8);
-    Norm4 norm = norm4(saved, c_in, c0 + quad, act), none = norm4(nullptr, 0, 0, 0);
-    Four<X> x_next[PATCHES], d_next[DYS];
-    unsigned on = 0;
+    GradStage<f16, S::THREADS, GRAD_CELLS + 2 * HaloMax<TAPS>::V, BN> stage;
+    stage.norm = norm4(saved, c_in, c0 + 4 * (threadIdx.x % 8), act);
+    stage.x_half = kinds & X_HALF, stage.dy_half = kinds & DY_HALF;
     auto fetch = [&](int tile) {
-        int m0 = tile * GRAD_CELLS;
-        on = 0;
-#pragma unroll
-        for (int i = 0; i < PATCHES; i++) {
-            int row = (int)(threadIdx.x + i * THREADS) / 8, cell = row < rows ? all.cell_of(m0 - halo + row) : -1;
-            x_next[i] = fetch4(x, cell, cells, c_in, c0 + quad);
-            if (saved && cell >= 0 && mask[cell] != 0.0f) on |= 1u << i;
-        }
-#pragma unroll
-        for (int i = 0; i < DYS; i++) {
-            int piece = threadIdx.x + i * THREADS, row = piece / (BN / 4), cell = row < GRAD_CELLS ? all.cell_of(m0 + row) : -1;
-            d_next[i] = fetch4(dy, cell, cells, c_out, n0 + piece % (BN / 4) * 4);
-        }
-    };
-    auto put = [&]() {
-#pragma unroll
-        for (int i = 0; i < PATCHES; i++) {
-            int row = (int)(threadIdx.x + i * THREADS) / 8;
-            if (row < rows) put4(patch + row * WMMA_STRIDE + quad, x_next[i], norm, on >> i & 1);
-        }
-#pragma unroll
-        for (int i = 0; i < DYS; i++) {
-            int piece = threadIdx.x + i * THREADS, row = piece / (BN / 4);
-            if (row < GRAD_CELLS) put4(d_tile + row * D_STRIDE + piece % (BN / 4) * 4, d_next[i], none, true);
-        }
+        stage.fetch([&](int row) { return all.cell_of(tile * GRAD_CELLS + row); }, rows, halo, x, mask, dy, cells, c_in, c0, c_out, n0);
     };
 
     const f16 *a_at = patch + (halo + (tap / kx - ky / 2) * all.pitch + tap % kx - kx / 2) * WMMA_STRIDE;
@@ -68,7 +37,7 @@ DEVICE void grad_tile(float *partials, const X *x, const float *saved, const flo
     if (first < end) fetch(first);
     for (int tile = first; tile < end; tile++) {
         __syncthreads();
-        put();
+        stage.template put<WMMA_STRIDE, D_STRIDE>(patch, rows, d_tile);
         __syncthreads();
         if (tile + 1 < end) fetch(tile + 1);
 #pragma unroll
@@ -114,14 +83,13 @@ DEVICE void grad_tile(float *partials, const X *x, const float *saved, const flo
     }
 }
 
-#define GRAD(X, TAPS, BN)                                                                                                   \
-    extern "C" __global__ void __launch_bounds__(GradShape<TAPS>::THREADS, TAPS == 9 ? 1 : 2) conv_grad_wmma_##X##_f16_##TAPS##_##BN( \
-        float *partials, const X *x, const float *saved, const float *mask, const X *dy, int cells, int len, int ky, int kx, int c_in, \
-        int c_out, int act) {                                                                                               \
-        grad_tile<X, TAPS, BN>(partials, x, saved, mask, dy, cells, len, ky, kx, c_in, c_out, act);                         \
+#define GRAD(TAPS, BN)                                                                                                      \
+    extern "C" __global__ void __launch_bounds__(GradShape<TAPS>::THREADS, TAPS == 9 ? 1 : 2) conv_grad_wmma_f16_##TAPS##_##BN( \
+        float *partials, const void *x, const float *saved, const float *mask, const void *dy, int cells, int len, int ky, int kx, \
+        int c_in, int c_out, int act, int kinds) {                                                                          \
+        grad_tile<TAPS, BN>(partials, x, saved, mask, dy, cells, len, ky, kx, c_in, c_out, act, kinds);                     \
     }                                                                                                                       \
-    KERNEL(conv_grad_wmma_##X##_f16_##TAPS##_##BN)
-#define GRADS(X) GRAD(X, 1, 32) GRAD(X, 1, 48) GRAD(X, 9, 32) GRAD(X, 9, 48) GRAD(X, 25, 32)
-GRADS(f32)
+    KERNEL(conv_grad_wmma_f16_##TAPS##_##BN)
+GRAD(1, 32) GRAD(1, 48) GRAD(9, 32) GRAD(9, 48) GRAD(25, 32)
 
 #endif // HAS_WMMA && !HAS_MMA

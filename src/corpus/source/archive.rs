@@ -1,5 +1,6 @@
 //! An archive on disk: unpacked once into a spool, and its records given in the order of the unpacked folder.
 
+use super::super::config::ArchiveConfig;
 use super::budget::{Budget, Packed, Unpacked, mib};
 use super::kind::{self, Format, HEAD_BYTES, Looks};
 use super::spool::{NotTaken, Spool};
@@ -82,6 +83,16 @@ impl Place {
 /// Breaks when nothing more is to be read: see [`Budget::is_spent`].
 pub(super) type Flow = ControlFlow<()>;
 
+/// Longest path of a record inside an archive, in bytes: what Linux takes for the path of a file.
+const NAME_BYTES_MAX: usize = 4096;
+/// Bytes that the name of a record takes at the most on average: usual ones take 20 to 100.
+const NAME_BYTES_USUAL_MAX: u64 = 256;
+
+/// Memory of the names of an archive's records at the most, in bytes.
+pub(in super::super) fn names_bytes_max(limits: &ArchiveConfig) -> u64 {
+    limits.members_max.saturating_mul(NAME_BYTES_USUAL_MAX)
+}
+
 /// Unpacks one archive on disk.
 pub(super) struct Unpacker<'a> {
     reader: &'a Reader<'a>,
@@ -90,6 +101,8 @@ pub(super) struct Unpacker<'a> {
     members: Vec<Member>,
     names: EncodingDetector,
     names_bytes: usize,
+    /// Bytes of the keys on hold, and of those that were.
+    keys_bytes: u64,
     /// The archive's path as it was given.
     origin: String,
     /// Bytes of keys that stand for the archive itself.
@@ -122,6 +135,7 @@ pub(super) fn unpack<F: Read + Seek>(
         members: Vec::new(),
         names: EncodingDetector::new(Iso2022JpDetection::Deny),
         names_bytes: 0,
+        keys_bytes: 0,
         origin: shown(&entry.path),
         prefix_bytes: place.key.len(),
         sink: &mut told,
@@ -243,6 +257,13 @@ impl Unpacker<'_> {
 
     /// Keeps a record until all are there.
     fn hold(&mut self, place: &Place, from: &mut dyn Read) -> Flow {
+        if place.key.len() - self.prefix_bytes.min(place.key.len()) > NAME_BYTES_MAX {
+            return self.refuse(place, Fault::limit(format!("its name is longer than {NAME_BYTES_MAX} bytes")));
+        }
+        self.keys_bytes += place.key.len() as u64;
+        if self.keys_bytes > names_bytes_max(self.reader.limits) {
+            return self.refuse(place, Fault::limit("the names of its records take more than 256 bytes for each of members_max"));
+        }
         match self.spool.append(from, self.reader.limits.member_mb << 20) {
             Ok((offset, len)) => {
                 self.members.push(Member { key: place.key.clone().into(), offset, len });
@@ -310,7 +331,12 @@ impl Unpacker<'_> {
             Ok(name) => name.to_string(),
             Err(_) => self.names.guess(None, Utf8Detection::Deny).decode_without_bom_handling(name).0.into_owned(),
         });
-        if inner.is_empty() { self.origin.clone() } else { format!("{}!{inner}", self.origin) }
+        match inner.len() {
+            0 => self.origin.clone(),
+            // Twice what is taken, since decoding may lengthen it: so no name is cut but of what is refused.
+            n if n > 2 * NAME_BYTES_MAX => format!("{}!{}…", self.origin, &inner[..inner.floor_char_boundary(NAME_BYTES_MAX)]),
+            _ => format!("{}!{inner}", self.origin),
+        }
     }
 }
 

@@ -60,6 +60,9 @@ pub struct Files {
     out: Option<PathBuf>,
 }
 
+/// A file that says of its folder that refused games were copied there.
+pub(in super::super) const QUARANTINE_MARK: &str = ".edgezero-quarantine";
+
 struct Folder {
     path: PathBuf,
     /// Its path without links, to see a link that leads back up.
@@ -112,6 +115,10 @@ impl Files {
             Ok(names) => names,
             Err(e) => return unreadable(&path, e.to_string()),
         };
+        // What was refused once is not taken in as records of its own.
+        if names.iter().any(|name| name == QUARANTINE_MARK) {
+            return None;
+        }
         names.sort_by_cached_key(|name| {
             let mut key = Vec::with_capacity(name.len() + 1);
             kind::push_key(&mut key, name.as_encoded_bytes());

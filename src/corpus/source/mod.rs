@@ -20,6 +20,8 @@ mod stream;
 mod tape;
 mod zipped;
 
+pub(super) use archive::names_bytes_max;
+pub(super) use folder::QUARANTINE_MARK;
 pub(super) use folder::unpacked_bytes_max;
 pub use folder::{Entry, Files, Found};
 pub(super) use kind::{is_packed, parts_inside};

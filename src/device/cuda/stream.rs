@@ -102,8 +102,15 @@ impl Event {
 
     /// Waits until the mark was passed; not at all if it is nowhere.
     pub fn wait(&self) -> Result<()> {
+        self.context.bind()?;
         // SAFETY: the event is alive.
         check(unsafe { sys::cuEventSynchronize(self.raw) }, "waiting for a mark")
+    }
+
+    /// Whether the mark was passed, or is nowhere.
+    pub fn is_passed(&self) -> bool {
+        // SAFETY: the event is alive.
+        unsafe { sys::cuEventQuery(self.raw) == sys::CUresult::CUDA_SUCCESS }
     }
 
     /// Seconds between two marks that were passed.

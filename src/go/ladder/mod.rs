@@ -35,53 +35,53 @@ pub struct Ladders {
 pub struct LadderReader {
     latest: Option<Board>,
     changes: Changes,
-    findings: Vec<Finding>,
+    /// What was found of chains that escape, and of chains that are captured.
+    findings: [Vec<Finding>; 2],
+    /// What is to be asked again.
+    stale: Vec<(Point, Question)>,
     short: [PointSet; 3],
 }
 
 /// The answer to one question about a chain with one or two liberties.
 struct Finding {
-    /// The stone that names the chain.
+    /// The points that the proof looked at, what the answer depends on (see [`Changes::leave`]), and the stone.
+    seen: PointSet,
+    /// A stone of the chain.
     stone: Point,
     color: Color,
     question: Question,
-    captured: bool,
-    /// The points that the proof looked at: what the answer depends on, see [`Changes::leave`].
-    seen: PointSet,
-    /// To be asked again.
-    is_stale: bool,
 }
 
-impl Finding {
-    fn new(board: &mut Board, stone: Point, question: Question) -> Finding {
-        let color = board.get(stone).expect("a chain is asked about");
-        let (captured, seen) = Search::answer(board, stone, question);
-        Finding { stone, color, question, captured, seen, is_stale: false }
-    }
+/// What changes between two positions do to a finding.
+enum Effect {
+    None,
+    /// To be asked again.
+    Stale,
+    /// The chain is another one.
+    Gone,
 }
 
 impl LadderReader {
     /// All ladders of a position. Costs least when it is one move away from the position asked for before.
     pub fn read(&mut self, board: &Board) -> Ladders {
         self.look_at(board);
-        let latest = self.latest.as_mut().expect("the board that was looked at");
-        for finding in self.findings.iter_mut().filter(|finding| finding.is_stale) {
-            *finding = Finding::new(latest, finding.stone, finding.question);
-        }
-        for p in self.changes.after.iter() {
+        let mut stale = std::mem::take(&mut self.stale);
+        stale.drain(..).for_each(|(stone, question)| self.ask(stone, question));
+        self.stale = stale;
+        let after = self.changes.after;
+        for p in after.iter() {
             match board.liberties(p) {
-                1 => self.findings.push(Finding::new(latest, p, Question::DefenderFirst)),
+                1 => self.ask(p, Question::DefenderFirst),
                 2 => {
                     let [a, b] = two_liberties(board, p);
-                    for (first, last) in [(a, b), (b, a)] {
-                        self.findings.push(Finding::new(latest, p, Question::AttackerAt { first, last }));
-                    }
+                    self.ask(p, Question::AttackerAt { first: a, last: b });
+                    self.ask(p, Question::AttackerAt { first: b, last: a });
                 }
                 _ => {}
             }
         }
         let mut ladders = Ladders { short: self.short, ..Ladders::default() };
-        for finding in self.findings.iter().filter(|finding| finding.captured) {
+        for finding in &self.findings[1] {
             board.chain(finding.stone).for_each(|s| {
                 ladders.laddered.insert(s);
             });
@@ -92,22 +92,38 @@ impl LadderReader {
         ladders
     }
 
-    /// Makes `board` the latest: forgets the findings about chains that changed, and says which others are stale.
+    /// Asks about a chain of the latest board, and keeps what is found.
+    fn ask(&mut self, stone: Point, question: Question) {
+        let board = self.latest.as_mut().expect("the board that was looked at");
+        let color = board.get(stone).expect("a chain is asked about");
+        let (captured, mut seen) = Search::answer(board, stone, question);
+        seen.insert(stone);
+        self.findings[usize::from(captured)].push(Finding { seen, stone, color, question });
+    }
+
+    /// Makes `board` the latest: forgets the findings about chains that changed, and notes which others are stale.
     fn look_at(&mut self, board: &Board) {
         let (changes, short) = (&mut self.changes, &mut self.short);
         match &mut self.latest {
             Some(latest) if latest.size() == board.size() => {
                 changes.note(latest, board, short);
-                self.findings.retain_mut(|finding| {
-                    // A chain that changed is asked about anew, if it still has few liberties.
-                    let stays = !changes.before.contains(latest.chain_name(finding.stone));
-                    finding.is_stale = stays && !changes.leave(finding, latest, board);
-                    stays
-                });
+                for findings in &mut self.findings {
+                    let mut i = 0;
+                    while let Some(finding) = findings.get(i) {
+                        match changes.effect(finding, latest, board) {
+                            Effect::None => i += 1,
+                            Effect::Gone => drop(findings.swap_remove(i)),
+                            Effect::Stale => {
+                                let Finding { stone, question, .. } = findings.swap_remove(i);
+                                self.stale.push((stone, question));
+                            }
+                        }
+                    }
+                }
                 latest.clone_from(board);
             }
             latest => {
-                self.findings.clear();
+                self.findings.iter_mut().for_each(Vec::clear);
                 *short = Default::default();
                 changes.note(&Board::new(board.size()), board, short);
                 *latest = Some(board.clone());
@@ -171,15 +187,26 @@ impl Changes {
         short.iter_mut().zip(found).for_each(|(short, found)| *short = (*short - self.all) | found);
     }
 
+    fn effect(&mut self, finding: &Finding, old: &Board, new: &Board) -> Effect {
+        // A chain that changed has its stones among these points.
+        if self.all.is_disjoint(&finding.seen) {
+            Effect::None
+        } else if self.before.contains(old.chain_name(finding.stone)) {
+            // It is asked about anew, if it still has few liberties.
+            Effect::Gone
+        } else if self.leave(finding, old, new) {
+            Effect::None
+        } else {
+            Effect::Stale
+        }
+    }
+
     /// Whether a search that looked at the points of a finding finds the same again.
     ///
     /// It played on points in there only and joined chains only with all that is next to them in there. So of any other
     /// chain the liberties outside stayed, and with enough of these the chain was as good as with more in all that a
     /// search asks: an attacker's is not in atari, a defender's is out of the ladder if joined.
     fn leave(&mut self, Finding { seen, color: defender, .. }: &Finding, old: &Board, new: &Board) -> bool {
-        if self.all.is_disjoint(seen) {
-            return true;
-        }
         if !self.points.is_disjoint(seen) {
             return false;
         }

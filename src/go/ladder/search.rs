@@ -212,35 +212,46 @@ impl Search<'_> {
 
 /// A liberty of the chain at `d`, which has one.
 fn first_liberty(board: &Board, d: Point) -> Point {
-    let mut near = board.chain(d).flat_map(Point::around);
-    near.find(|&q| board.is_empty(q)).expect("the chain has a liberty")
+    let near = |s: Point| s.around().into_iter().find(|&q| board.is_empty(q));
+    board.chain(d).find_map(near).expect("the chain has a liberty")
 }
 
 /// The liberties of the chain at `d`, which has two, in the order of points.
 pub(super) fn two_liberties(board: &Board, d: Point) -> [Point; 2] {
-    let mut near = board.chain(d).flat_map(Point::around).filter(|&q| board.is_empty(q));
-    let a = near.next().expect("the chain has two liberties");
-    let b = near.find(|&q| q != a).expect("the chain has two liberties");
-    [a.min(b), a.max(b)]
+    let mut found = Few::default();
+    for s in board.chain(d) {
+        s.around().into_iter().filter(|&q| board.is_empty(q)).for_each(|q| found.insert(q));
+        if found.n >= 2 {
+            break;
+        }
+    }
+    debug_assert!(found.n == 2, "the chain has two liberties");
+    found.pair()
 }
 
 /// The liberties that the chain at `d` gains by moving to its liberty `l` if nothing is captured there, without the
 /// `liberties` it has.
 fn room(board: &Board, d: Point, l: Point, liberties: [Point; 2]) -> Few {
     let mut gained = Few::default();
-    let (defender, name) = (board.get(d), board.chain_name(d));
+    let (defender, name) = (board.get(d), board.chain_at(d));
+    let mut friends = heapless::Vec::<Point, 4>::new();
     for q in l.around() {
         if board.is_empty(q) {
             if q != liberties[0] && q != liberties[1] {
                 gained.insert(q);
             }
-        } else if board.get(q) == defender && board.chain_name(q) != name {
-            if board.liberties(q) >= LIBERTIES_ESCAPED + liberties.len() {
-                gained.n = LIBERTIES_ESCAPED;
-                return gained;
-            }
-            gain_of_chain(&mut gained, board, q, liberties);
+        } else if board.get(q) == defender && board.chain_at(q) != name {
+            friends.push(q).expect("four neighbours");
         }
+    }
+    for &q in &friends {
+        if board.liberties(q) >= LIBERTIES_ESCAPED + liberties.len() {
+            gained.n = LIBERTIES_ESCAPED;
+        }
+        if gained.is_full() {
+            break;
+        }
+        gain_of_chain(&mut gained, board, q, liberties);
     }
     gained
 }
@@ -262,10 +273,9 @@ fn gain_of_chain(gained: &mut Few, board: &Board, q: Point, liberties: [Point; 2
 /// The moves that take attackers in atari next to the chain.
 fn captures(board: &Board, d: Point, defender: Color) -> PointSet {
     let mut moves = PointSet::default();
-    let name = board.chain_name(d);
+    let name = board.chain_at(d);
     for attacker in board.in_atari(defender.opponent()).iter() {
-        let mut near = board.chain(attacker).flat_map(Point::around);
-        if near.any(|q| board.get(q) == Some(defender) && board.chain_name(q) == name) {
+        if board.chain(attacker).any(|s| s.around().map(|q| board.chain_at(q) == name) != [false; 4]) {
             moves.insert(first_liberty(board, attacker));
         }
     }

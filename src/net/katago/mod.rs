@@ -71,13 +71,18 @@ fn unzip(place: &str, bytes: &[u8]) -> Result<Vec<u8>> {
 
 /// Writes a net as `.bin.gz` of version 8, whole or not at all.
 pub fn save(path: &Path, net: &Net) -> Result<()> {
-    use std::io::Write;
     if format(path) != Some(Format { gzip: true, numbers: Some(Numbers::Binary) }) {
         return Err(
             Error::new(path.display(), "no net is written under this name").hint("a name ending in .safetensors or .bin.gz")
         );
     }
+    write_whole(path, &to_bytes(net)?)
+}
+
+/// A net as the bytes of a `.bin.gz` of version 8, the same every time.
+pub fn to_bytes(net: &Net) -> Result<Vec<u8>> {
+    use std::io::Write;
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    gzip.write_all(&write(net)?).map_err(|e| Error::io(path, &e))?;
-    write_whole(path, &gzip.finish().map_err(|e| Error::io(path, &e))?)
+    let packed = gzip.write_all(&write(net)?).and_then(|()| gzip.finish());
+    packed.map_err(|e| Error::new("a net to be packed", e))
 }

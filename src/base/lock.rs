@@ -1,15 +1,23 @@
 //! One writer at a time in a folder.
 
-use crate::base::{Error, Result};
+use super::{Error, Result};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// Name of the file that says who is writing.
-pub(super) const LOCK_NAME: &str = "writer.pid";
+pub const LOCK_NAME: &str = "writer.pid";
+
+/// What a folder is taken for, as others that want it are told.
+pub struct Work {
+    /// The command, such as `edgezero convert`.
+    pub name: &'static str,
+    /// What they may do.
+    pub hint: &'static str,
+}
 
 /// The right to write in a folder. The kernel's lock on the folder decides and ends with the process; the file only
 /// tells the other's number, and decides where a file system has no locks.
-pub(super) struct FolderLock {
+pub struct FolderLock {
     file: PathBuf,
     _folder: File,
 }
@@ -19,14 +27,14 @@ impl FolderLock {
     ///
     /// # Errors
     /// Another process at work there; a folder that cannot be written.
-    pub(super) fn take(dir: &Path) -> Result<FolderLock> {
+    pub fn take(dir: &Path, work: &Work) -> Result<FolderLock> {
         let file = dir.join(LOCK_NAME);
         let folder = File::open(dir).map_err(|e| Error::io(dir, &e))?;
         let other = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<u32>().ok());
         match folder.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(taken(dir, other)),
-            Err(TryLockError::Error(_)) if other.is_some_and(is_alive) => return Err(taken(dir, other)),
+            Err(TryLockError::WouldBlock) => return Err(taken(dir, work, other)),
+            Err(TryLockError::Error(_)) if other.is_some_and(is_alive) => return Err(taken(dir, work, other)),
             Err(TryLockError::Error(_)) => {}
         }
         if let Some(pid) = other {
@@ -44,9 +52,9 @@ impl Drop for FolderLock {
     }
 }
 
-fn taken(dir: &Path, pid: Option<u32>) -> Error {
+fn taken(dir: &Path, work: &Work, pid: Option<u32>) -> Error {
     let who = pid.map_or(String::new(), |pid| format!(" (process {pid})"));
-    Error::new(dir.display(), format!("another edgezero convert{who} is writing here")).hint("wait for it to end")
+    Error::new(dir.display(), format!("another {}{who} is writing here", work.name)).hint(work.hint)
 }
 
 /// Whether a process of this number runs the program that this one runs.
