@@ -194,14 +194,28 @@ struct Chip {
     gbytes: f64,
 }
 
-const CHIPS: [Chip; 4] = [
+/// Clocks and memory: data sheets DA-09366 (Xavier NX) and of the Orin series, Jetson Nano's page of power modes in the L4T
+/// guide, and the tables of nvpmodel. Products of a tensor core: 64 on Volta; on Orin half of 170 sparse INT8 TOPS of an AGX
+/// Orin, and half of that again for f16.
+const CHIPS: [Chip; 5] = [
     Chip { name: "Nano", facts: "128 lanes at 921 MHz, pairs of f16; no tensor cores", tflops: 0.472, gbytes: 25.6 },
-    Chip { name: "Xavier NX", facts: "48 tensor cores of Volta (64 products each) at 1.1 GHz", tflops: 6.76, gbytes: 59.7 },
+    Chip {
+        name: "Xavier NX",
+        facts: "48 tensor cores of Volta (64 products each) at 1.1 GHz; memory at 1866 MHz in the 20 W modes, 51.2 GB/s in others",
+        tflops: 6.76,
+        gbytes: 59.7,
+    },
     Chip {
         name: "Orin Nano 8 GB",
         facts: "32 tensor cores of Ampere (256 products each) at 625 MHz",
         tflops: 10.2,
         gbytes: 68.0,
+    },
+    Chip {
+        name: "Orin Nano 8 GB, MAXN_SUPER",
+        facts: "the same at 1,020 MHz, memory at 3,200 MHz (JetPack 6.2)",
+        tflops: 16.7,
+        gbytes: 102.4,
     },
     Chip {
         name: "AGX Orin 64 GB",

@@ -76,11 +76,11 @@ pub fn convert(job: &Conversion, tick: &mut dyn FnMut(Progress)) -> Result<Conve
         tick(progress);
         return Ok(Converted { groups_made: 0, groups_kept: manifest.groups.len(), manifest });
     }
-    warn_of_less(job, &survey);
     let mut writer = DatasetWriter::create(job.out)?;
     let mut listing = Listing::create(job.out)?;
     // Once more, so that what is written down is what is read.
     let survey = surveyed(job, Some(&mut listing))?;
+    warn_of_less(job, &survey);
     let plan = Plan::new(job.config, job.ram_budget_bytes, &survey.needs, Make::Shards)?;
     let mut making = Making::new(job, &plan, &survey, &mut writer, tick);
     let made = making.run(listing.finish()?);

@@ -50,6 +50,7 @@ struct Item<T> {
 }
 
 /// What the reader finds.
+#[allow(clippy::large_enum_variant, reason = "few are on their way, and a box would cost an allocation a game")]
 enum Job {
     /// Small files: their games are parsed by the worker.
     Files(Vec<Text>),
@@ -66,6 +67,7 @@ struct Text {
 }
 
 /// What the writer gets.
+#[allow(clippy::large_enum_variant, reason = "few are on their way, and a box would cost an allocation a game")]
 enum Done {
     /// The group that the next items are of.
     Begin(usize),

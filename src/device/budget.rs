@@ -64,7 +64,8 @@ impl Needs {
         self
     }
 
-    /// And `bytes` of mapped files, whose pages are the kernel's to drop: they count only where addresses are limited.
+    /// And `bytes` of mapped files, whose pages are the kernel's to drop, or of gaps between buffers: they count only where
+    /// addresses are limited.
     pub fn with_mapped(mut self, bytes: u64) -> Needs {
         self.mapped_bytes += bytes;
         self
@@ -86,7 +87,7 @@ impl Needs {
         (Needs { parts: machine, mapped_bytes: self.mapped_bytes }, Needs { parts: gpu, mapped_bytes: 0 })
     }
 
-    /// Bytes of mapped files.
+    /// Bytes of mapped files and gaps.
     pub fn mapped_bytes(&self) -> u64 {
         self.mapped_bytes
     }

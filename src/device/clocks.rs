@@ -62,13 +62,19 @@ pub struct PowerMode {
     /// Highest clocks in its own units, the largest number where it sets no limit: GPU, a core, memory.
     #[serde(skip)]
     clocks: [u64; 3],
+    /// Parts of the GPU that it leaves on, of eight.
+    #[serde(skip)]
+    gpu_parts: u32,
 }
 
+/// Parts of a GPU (texture processing clusters) that a mask may switch off: an AGX Orin has all of them.
+const GPU_PARTS: u32 = 8;
+
 impl PowerMode {
-    /// What a net is trained by: the GPU first, then all cores together, then memory.
-    fn strength(&self) -> (u64, u128, u64) {
+    /// What a net is trained by: all parts of the GPU first, then all cores together, then memory.
+    fn strength(&self) -> (u128, u128, u64) {
         let [gpu, cpu, memory] = self.clocks;
-        (gpu, u128::from(cpu) * self.cores.max(1) as u128, memory)
+        (u128::from(gpu) * u128::from(self.gpu_parts), u128::from(cpu) * self.cores.max(1) as u128, memory)
     }
 }
 
@@ -113,7 +119,7 @@ fn modes(conf: &str) -> Vec<PowerMode> {
             let id = attribute(header, "ID").and_then(|id| id.parse().ok());
             let name = attribute(header, "NAME").unwrap_or_default();
             if let Some(id) = id {
-                modes.push(PowerMode { id, name, cores: 0, clocks: [u64::MAX; 3] });
+                modes.push(PowerMode { id, name, cores: 0, clocks: [u64::MAX; 3], gpu_parts: GPU_PARTS });
             }
             continue;
         }
@@ -122,6 +128,11 @@ fn modes(conf: &str) -> Vec<PowerMode> {
         // -1 is no limit; clocks are positive.
         let clock = value.parse::<u64>().unwrap_or(u64::MAX);
         match (what, key) {
+            // A bit for each part that is off.
+            ("TPC_POWER_GATING", "TPC_PG_MASK") => {
+                let off = value.parse::<u32>().unwrap_or(0).count_ones();
+                mode.gpu_parts = GPU_PARTS.saturating_sub(off);
+            }
             ("CPU_ONLINE", _) => mode.cores += usize::from(value == "1"),
             ("GPU", "MAX_FREQ") => mode.clocks[0] = clock,
             ("EMC", "MAX_FREQ") => mode.clocks[2] = if clock == 0 { u64::MAX } else { clock },
@@ -159,5 +170,14 @@ mod tests {
         let all = PowerModes { modes: modes(conf), now: Some(0) };
         assert_eq!(all.stronger().map(|mode| (mode.id, mode.name.as_str())), Some((2, "MAXN_SUPER")));
         assert_eq!(PowerModes { now: Some(2), ..all }.stronger(), None);
+    }
+
+    #[test]
+    fn parts_of_the_gpu_count() {
+        // As on an Orin NX: 25 W has twice the parts at two thirds of the clock.
+        let conf = "< POWER_MODEL ID=2 NAME=15W >\nTPC_POWER_GATING TPC_PG_MASK 252\nGPU MAX_FREQ 612000000\n\
+                    < POWER_MODEL ID=3 NAME=25W >\nTPC_POWER_GATING TPC_PG_MASK 240\nGPU MAX_FREQ 408000000\n";
+        let all = PowerModes { modes: modes(conf), now: Some(2) };
+        assert_eq!(all.stronger().map(|mode| mode.id), Some(3));
     }
 }

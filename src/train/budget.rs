@@ -15,6 +15,10 @@ use crate::shard::Dataset;
 
 /// Smallest batch that is made: norms of fewer positions are noise.
 const BATCH_MIN: usize = 8;
+/// Large buffers begin at a multiple of this many bytes, that of a large page: the gaps before them take addresses alone.
+const GAP_BYTES: usize = 2 << 20;
+/// Large buffers beside the activations: weights, their gradient, moments, average, scratch, the copies of a checkpoint.
+const LARGE_BUFFERS: usize = 10;
 /// Bytes of a game in the samplers of both splits.
 const GAME_BYTES: u64 = 16;
 
@@ -51,6 +55,14 @@ pub(super) fn needs<O: Ops>(ops: &O, dataset: &Dataset, net: &Net, config: &Trai
         .with("checkpoints", copies as u64)
         .with("games", GAME_BYTES * dataset.n_games())
         .with_mapped(mapped)
+        .with_mapped(gaps(activations, 4 * n * len * len * channels, flat) as u64)
+}
+
+/// Addresses in bytes between the buffers of `activations` bytes, each of which has one of `layer` bytes, and beside those of
+/// all weights, `flat` bytes each.
+fn gaps(activations: usize, layer: usize, flat: usize) -> usize {
+    let layers = if layer >= GAP_BYTES { activations.div_ceil(layer) } else { 0 };
+    GAP_BYTES * (layers + if flat >= GAP_BYTES { LARGE_BUFFERS } else { 0 })
 }
 
 /// The settings of a run that fits, smaller than `config` where that is too large; says what was changed.
@@ -118,4 +130,17 @@ fn changes(was: &TrainConfig, is: &TrainConfig) -> Vec<String> {
         ("accumulate", was.accumulate, is.accumulate),
     ];
     settings.iter().filter(|(_, was, is)| was != is).map(|(key, was, is)| format!("{key} {was} -> {is}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_counted_where_buffers_are_large() {
+        // b6c96 on 19x19: batches of 32 and of 8, weights of 4 MB.
+        assert_eq!(gaps(78 << 20, 4 * 32 * 361 * 96, 4 << 20), (19 + 10) * GAP_BYTES);
+        assert_eq!(gaps(20 << 20, 4 * 8 * 361 * 96, 4 << 20), 10 * GAP_BYTES);
+        assert_eq!(gaps(20 << 20, 4 * 8 * 361 * 96, 1 << 20), 0);
+    }
 }
