@@ -70,6 +70,8 @@ search=$(program test search)
 # cortex-a57 is a Nano; max has everything that qemu knows, half precision and dot products too.
 tests "records, rules and shards" cortex-a57 "$lib" go:: sgf:: shard::
 for cpu in cortex-a57 max; do
+    # A test holds the processor to that.
+    [ $cpu = max ] && export EDGEZERO_TEST_CPU_F16=yes || export EDGEZERO_TEST_CPU_F16=no
     tests "compute, NEON" $cpu "$lib" compute::
     tests "the search's signature" $cpu "$search" signatures
 done
@@ -108,4 +110,15 @@ status=0
 play || status=$?
 [ $status = 0 ] || cat "$work/talk" "$work/answers"
 part "records, training and a game with the binary of make cross" $status
+
+# Half precision where the core has it, a line where it has not.
+half() { # CPU WORDS
+    printf 'boardsize 9\ngenmove b\nquit\n' \
+        | qemu-aarch64 -cpu "$1" target/$target/release/edgezero --precision f16 gtp --net "$work/net" --visits 2 >"$work/answers" 2>"$work/talk" \
+        && grep -qE '^= ([A-HJ][1-9]|pass|resign)' "$work/answers" && grep -qF "$2" "$work/talk"
+}
+status=0
+{ half cortex-a57 'precision: f32 (' && half max ', f16)'; } || status=$?
+[ $status = 0 ] || cat "$work/talk" "$work/answers"
+part "--precision f16 on cores without and with it" $status
 exit $failed

@@ -31,6 +31,7 @@ fn exit_codes_and_where_it_talks() {
         ("bench compute --seconds 0", 2, "", "edgezero: --seconds: 0, expected more than 0"),
         ("bench compute --net b0c0", 2, "", "edgezero: net: 'b0c0', expected b1 to b60"),
         ("--backend gpu profiles", 2, "", "expected auto, tensorrt, cuda or cpu"),
+        ("--precision f8 profiles", 2, "", "expected auto, f32, f16 or bf16"),
         ("profiles --threads=0", 2, "", "edgezero: --threads: 0, expected 1 or more"),
         ("profiles --threads", 2, "", "edgezero: --threads: needs a value"),
         ("--profile atari profiles", 2, "", "no profile is named \"atari\"\ntry: auto, nano,"),

@@ -77,8 +77,23 @@ impl Group {
             let _ = std::fs::write(group.dir.join(swap), most.to_string());
             // What cannot be told cannot be tested.
             group.kills()?;
-            Some(group)
+            group.is_seen().then_some(group)
         })
+    }
+
+    /// Whether a process can enter, and finds itself at the group's place: a container may show another part of the groups.
+    fn is_seen(&self) -> bool {
+        let script = format!("{} && cat /proc/self/cgroup", self.enter());
+        let Ok(output) = Command::new("sh").args(["-c", &script]).output() else { return false };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+        let mut places =
+            paths.flat_map(|path| ["", "memory/"].map(|part| format!("/sys/fs/cgroup/{part}{}", path.trim_matches('/'))));
+        output.status.success() && places.any(|place| Path::new(&place) == self.dir)
+    }
+
+    fn enter(&self) -> String {
+        format!("echo $$ > {}/cgroup.procs", self.dir.display())
     }
 
     /// Processes of the group that the kernel has killed for want of memory.
@@ -88,7 +103,7 @@ impl Group {
     }
 
     fn run(&self, args: &str, input: &str) -> (Output, String) {
-        let done = run(&format!("echo $$ > {}/cgroup.procs", self.dir.display()), args, input);
+        let done = run(&self.enter(), args, input);
         assert_eq!(self.kills(), Some(0), "{}", done.1);
         done
     }

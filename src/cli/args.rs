@@ -4,7 +4,7 @@ use crate::base::{Error, Result};
 use std::ffi::OsString;
 
 /// Global options that take a value.
-const GLOBAL_OPTIONS: [&str; 5] = ["--profile", "--backend", "--gpus", "--threads", "--log-file"];
+const GLOBAL_OPTIONS: [&str; 6] = ["--profile", "--backend", "--gpus", "--precision", "--threads", "--log-file"];
 /// Global switches.
 const GLOBAL_SWITCHES: [&str; 3] = ["--verbose", "-v", "--version"];
 

@@ -5,11 +5,11 @@ use super::bench_gpu::{self, AsJson};
 use super::bench_search;
 use super::out::outln;
 use crate::base::{Error, Result};
-use crate::compute::Ops;
 use crate::compute::cpu::CpuOps;
+use crate::compute::{Ops, Precision};
 use crate::diagnose::Ceilings;
-use crate::diagnose::compute::{Case, Measured, Task, channels, usual};
-use crate::diagnose::gpu::Part;
+use crate::diagnose::compute::{Case, Task, channels, usual};
+use crate::diagnose::gpu::{Part, Speed};
 use crate::diagnose::ops::{Bound, OpMeasured, OpsShape, table};
 use argh::FromArgs;
 use serde::Serialize;
@@ -82,7 +82,7 @@ fn task(text: &str) -> std::result::Result<Wanted, String> {
 struct Found {
     threads: usize,
     ceilings: Ceilings,
-    cases: Vec<Measured>,
+    cases: Vec<Speed>,
     ops: Vec<Operations>,
 }
 
@@ -140,17 +140,20 @@ pub(super) fn run(args: BenchArgs, ctx: &Context) -> Result<()> {
     }
     let mut found = Found { threads: ctx.threads, ceilings, cases: Vec::new(), ops: Vec::new() };
     if print && !cases.is_empty() {
-        outln!("\n{:24} {:>12} {:>9} {:>9} {:>9}", "", "positions/s", "GFLOP/s", "of peak", "peak MiB")?;
+        outln!("\n{:29} {:>12} {:>9} {:>9} {:>9}", "", "positions/s", "GFLOP/s", "of peak", "peak MiB")?;
     }
     for case in cases {
         if ctx.stop.requested() {
             return Err(Error::stopped("bench", "what is printed so far stands"));
         }
-        let measured = case.measure(ctx.threads, window, &ceilings)?;
-        if print {
-            case_line(&measured)?;
+        for precision in precisions(&case, ctx) {
+            let measured = case.measure_on(CpuOps::with_precision(ctx.threads, precision)?, window, &ceilings)?;
+            let speed = Speed { precision, measured };
+            if print {
+                case_line(&speed)?;
+            }
+            found.cases.push(speed);
         }
-        found.cases.push(measured);
     }
     for shape in shapes {
         if ctx.stop.requested() {
@@ -192,6 +195,15 @@ fn cases(args: &BenchArgs) -> Vec<Case> {
     all.into_iter().filter(|case| wanted(case.task)).collect()
 }
 
+/// What a case is measured in: what was asked for and is there, or all that is. Training is f32.
+fn precisions(case: &Case, ctx: &Context) -> Vec<Precision> {
+    match (case.task, CpuOps::has_f16(), ctx.backend.precision) {
+        (Task::Infer, true, Some(Precision::F16)) => vec![Precision::F16],
+        (Task::Infer, true, None) => vec![Precision::F32, Precision::F16],
+        _ => vec![Precision::F32],
+    }
+}
+
 fn shapes(args: &BenchArgs) -> Result<Vec<OpsShape>> {
     if args.task.is_some_and(|t| t != Wanted::Ops) {
         return Ok(Vec::new());
@@ -202,13 +214,14 @@ fn shapes(args: &BenchArgs) -> Result<Vec<OpsShape>> {
     })
 }
 
-fn case_line(m: &Measured) -> Result<()> {
+fn case_line(Speed { precision, measured: m }: &Speed) -> Result<()> {
     let task = match m.case.task {
         Task::Train => "train",
         Task::Infer => "infer",
     };
-    let name = format!("{task} {} {1}x{1} batch {2}", m.case.net, m.case.board, m.case.batch);
-    outln!("{name:24} {:>12.0} {:>9.0} {:>8.0}% {:>9.0}", m.positions_per_second, m.gflops, 100.0 * m.share_of_peak, m.peak_mib)
+    let precision = if *precision == Precision::F32 { "" } else { ", f16" };
+    let name = format!("{task} {} {1}x{1} batch {2}{precision}", m.case.net, m.case.board, m.case.batch);
+    outln!("{name:29} {:>12.0} {:>9.0} {:>8.0}% {:>9.0}", m.positions_per_second, m.gflops, 100.0 * m.share_of_peak, m.peak_mib)
 }
 
 pub(super) fn operations(shape: &OpsShape, rows: &[OpMeasured]) -> Result<()> {

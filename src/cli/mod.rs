@@ -43,6 +43,7 @@ commands! {
 
 use crate::base::signal::Stop;
 use crate::base::{Error, Result};
+use crate::compute::Precision;
 use crate::device::memory::keep_to_one_heap;
 use crate::device::nvml::Place;
 use crate::device::{Budget, Machine, Tree, Watch};
@@ -86,6 +87,10 @@ struct Args {
     /// GPUs by their numbers, such as 0,1; the default is the first
     #[argh(option, from_str_fn(gpus))]
     gpus: Option<Gpus>,
+    /// what convolutions round to: auto (the default), f32, f16 or bf16; auto is f16 to play and bf16 to train on a GPU, f32 on
+    /// the processor, where f16 is for play on cores that have it (Xavier, Orin)
+    #[argh(option, default = "Rounding(None)", from_str_fn(precision))]
+    precision: Rounding,
     /// threads of the CPU backend; the default is the profile's cores, as far as they are there
     #[argh(option)]
     threads: Option<usize>,
@@ -105,6 +110,13 @@ struct Args {
 
 fn backend(text: &str) -> std::result::Result<BackendChoice, String> {
     BackendChoice::parse(text).map_err(|e| e.what().to_string())
+}
+
+/// A precision, if one was asked for.
+struct Rounding(Option<Precision>);
+
+fn precision(text: &str) -> std::result::Result<Rounding, String> {
+    Precision::parse(text).map(Rounding).map_err(|e| e.what().to_string())
 }
 
 /// A list that is one option.
@@ -187,7 +199,12 @@ fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
         Some(threads) => threads,
         None => profile.device.cores.min(machine.cores),
     };
-    let backend = Backend { choice: args.backend, gpus: args.gpus.map_or_else(Vec::new, |gpus| gpus.0), threads };
+    let backend = Backend {
+        choice: args.backend,
+        gpus: args.gpus.map_or_else(Vec::new, |gpus| gpus.0),
+        threads,
+        precision: args.precision.0,
+    };
     let ctx = Context { profile, backend, threads, machine, stop: Stop::on_signals()?, gpus: Mutex::default() };
     let done = args.command.run(&ctx);
     done.map_err(|e| ctx.stop.why().map_or(e.clone(), |why| e.because(why)))

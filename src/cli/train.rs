@@ -147,7 +147,12 @@ pub(super) fn run(args: TrainArgs, ctx: &Context) -> Result<()> {
             };
             train_on(gpu, Job { budget, ..job }, batch)
         }
-        None => train_on(CpuOps::new(ctx.threads)?, job, batch),
+        None => {
+            if ctx.backend.precision.is_some_and(|asked| asked != Precision::F32) {
+                log::info!("precision: f32 (the CPU backend trains in nothing else)");
+            }
+            train_on(CpuOps::new(ctx.threads)?, job, batch)
+        }
     }
 }
 

@@ -9,9 +9,11 @@ pub mod cpu;
 pub mod cuda;
 pub mod loss;
 pub mod packed;
+pub mod precision;
 
 use crate::base::Result;
 pub use loss::{LossWeights, Losses, Targets};
+pub use precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

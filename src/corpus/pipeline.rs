@@ -14,7 +14,7 @@ use crate::base::Result;
 use crate::base::fs::shown;
 use crate::base::signal::Stop;
 use crate::sgf::{self, GameRecord, OffBoard};
-use crate::shard::{Completeness, Refusal};
+use crate::shard::{Completeness, Refusal, Split};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -339,7 +339,7 @@ fn records(
     bytes: &[u8],
     Asked { variations, off_board }: Asked,
 ) -> Box<dyn Iterator<Item = std::result::Result<Line, sgf::GameError>> + '_> {
-    let alone = |record| Line { record, of: None };
+    let alone = |record| Line { record, draw: None };
     match variations {
         Variations::Main => Box::new(sgf::games_with(bytes, off_board).map(move |game| game.map(alone))),
         Variations::All => Box::new(with_main_lines(sgf::lines(bytes, off_board))),
@@ -352,16 +352,16 @@ fn with_main_lines(
 ) -> impl Iterator<Item = std::result::Result<Line, sgf::GameError>> {
     let mut lines = lines.peekable();
     let mut identifier = Identifier::new(0);
-    let mut of = None;
+    let mut draw = None;
     std::iter::from_fn(move || {
         let line = lines.next()?;
         if let Ok(main) = line.as_ref()
             && main.line_idx == 0
         {
             let game_of_next = lines.peek().map(|next| next.as_ref().map_or_else(|e| e.game_idx, |line| line.game_idx));
-            of = (game_of_next == Some(main.game_idx)).then(|| identifier.of(main).game);
+            draw = (game_of_next == Some(main.game_idx)).then(|| Split::draw(identifier.of(main).game));
         }
-        Some(line.map(|record| Line { record, of }))
+        Some(line.map(|record| Line { record, draw }))
     })
 }
 

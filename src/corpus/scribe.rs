@@ -140,7 +140,7 @@ impl<'a> Scribe<'a> {
     }
 
     fn game(&mut self, mut line: LedgerLine, replayed: Replayed) -> Result<()> {
-        let Replayed { repairs, n_moves, identity, of, mut game } = replayed;
+        let Replayed { repairs, n_moves, identity, draw, mut game } = replayed;
         line.set_repairs(repairs);
         line.set_hash(identity.game);
         line.moves = n_moves as u32;
@@ -151,7 +151,7 @@ impl<'a> Scribe<'a> {
         line.verdict = Some(Verdict::Accepted);
         line.positions = known_positions(&game);
         if let Output::Shards(writer) = &mut self.output {
-            writer.push_line(game.size, identity.game, of.unwrap_or(identity.game), &mut game.records)?;
+            writer.push_line(game.size, identity.game, draw, &mut game.records)?;
         }
         self.tally.accept(&game, repairs);
         self.line(Kind::Accepted(identity), &line)

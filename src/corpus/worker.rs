@@ -11,7 +11,7 @@ use super::policy::{Decision, Policy, Ruled};
 use super::repair::Repairs;
 use super::replay::{GamePositions, Replayer, Unfit};
 use crate::sgf::GameRecord;
-use crate::shard::{GameHash, Refusal};
+use crate::shard::Refusal;
 
 /// What became of a record, before the writer says whether it is a duplicate.
 pub(super) enum Judged {
@@ -32,16 +32,16 @@ pub(super) struct Replayed {
     pub n_moves: usize,
     /// Of the moves that are left.
     pub identity: Identity,
-    /// As [`Line::of`].
-    pub of: Option<GameHash>,
+    /// As [`Line::draw`].
+    pub draw: Option<u16>,
     pub game: GamePositions,
 }
 
 /// A record on its way to a worker.
 pub(super) struct Line {
     pub record: GameRecord,
-    /// The identity of its game's main line as it is in the file, where the game has other lines too.
-    pub of: Option<GameHash>,
+    /// What decides its game's side of the split, by the main line as it is in the file, where the game has other lines too.
+    pub draw: Option<u16>,
 }
 
 /// Why a game is left out: the verdict, the kind to be counted, and the whole story.
@@ -74,7 +74,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Decides about one record.
-    pub(super) fn judge(&mut self, file: &str, Line { mut record, of }: Line) -> Judged {
+    pub(super) fn judge(&mut self, file: &str, Line { mut record, draw }: Line) -> Judged {
         let decision = self.policy.decide(&mut record);
         let mut line = Box::new(LedgerLine::of(file, &record));
         let mut ruled = match decision {
@@ -98,7 +98,7 @@ impl<'a> Worker<'a> {
         if self.known.group(identity.game).is_some() {
             return Judged::Twin(line, identity);
         }
-        let replayed = self.replay(file, &mut record, &mut ruled, identity).map(|replayed| Replayed { of, ..replayed });
+        let replayed = self.replay(file, &mut record, &mut ruled, identity).map(|replayed| Replayed { draw, ..replayed });
         Judged::Replayed(line, identity, replayed)
     }
 
@@ -127,7 +127,7 @@ impl<'a> Worker<'a> {
             return Err(Unusable { verdict: Verdict::Filtered, ..unusable(file, record, short) });
         }
         let identity = if n_moves == n_written { identity } else { self.identifier.of(record) };
-        Ok(Replayed { repairs: ruled.repairs, n_moves, identity, of: None, game })
+        Ok(Replayed { repairs: ruled.repairs, n_moves, identity, draw: None, game })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::{Ceilings, seconds_per_call};
 use crate::base::{Error, Result};
-use crate::compute::cpu::CpuOps;
 use crate::compute::packed::{MOVE_NONE, N_PACKED_PLANES, PackedRow};
 use crate::compute::{LossWeights, Ops, PackedRows, Rule, Targets};
 use crate::device;
@@ -72,11 +71,6 @@ impl Case {
             return Err(Error::call("--board", format!("{}, expected 2 to 19", self.board)));
         }
         net(&self.net).map(|_| ())
-    }
-
-    /// Measures the case on `threads` threads for about `window`.
-    pub fn measure(&self, threads: usize, window: Duration, ceilings: &Ceilings) -> Result<Measured> {
-        self.measure_on(CpuOps::new(threads)?, window, ceilings)
     }
 
     /// Measures the case on a backend for about `window`.

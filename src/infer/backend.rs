@@ -1,7 +1,9 @@
 //! Which backend computes: what was asked for, and what opens.
 
 use crate::base::{Error, Result};
-use crate::compute::cuda::{CudaOps, Precision};
+use crate::compute::Precision;
+use crate::compute::cpu::CpuOps;
+use crate::compute::cuda::CudaOps;
 
 /// Most GPUs of a run: as many as a large machine has.
 const GPUS_MAX: usize = 16;
@@ -41,17 +43,19 @@ pub struct Backend {
     pub gpus: Vec<usize>,
     /// Threads of the processor, 1 or more.
     pub threads: usize,
+    /// What convolutions round to; none: what the backend does best.
+    pub precision: Option<Precision>,
 }
 
 impl Backend {
     /// The processor.
     pub fn cpu(threads: usize) -> Backend {
-        Backend { choice: BackendChoice::Cpu, gpus: Vec::new(), threads }
+        Backend { choice: BackendChoice::Cpu, gpus: Vec::new(), threads, precision: None }
     }
 
-    /// The CUDA backend on each GPU that is to be used; none where the processor computes instead, which is told.
-    /// Fails where CUDA was asked for and does not open.
-    pub fn cuda(&self, precision: Precision) -> Result<Vec<CudaOps>> {
+    /// The CUDA backend on each GPU that is to be used; none where the processor computes instead, which is told. It rounds to
+    /// `best` where nothing else was asked for. Fails where CUDA was asked for and does not open.
+    pub fn cuda(&self, best: Precision) -> Result<Vec<CudaOps>> {
         match self.choice {
             BackendChoice::Cpu => return Ok(Vec::new()),
             BackendChoice::TensorRt => {
@@ -62,9 +66,23 @@ impl Backend {
         }
         let gpus = if self.gpus.is_empty() { &[0][..] } else { &self.gpus };
         gpus.iter()
-            .map(|gpu| CudaOps::new(*gpu, precision))
+            .map(|gpu| CudaOps::new(*gpu, self.precision.unwrap_or(best)))
             .collect::<Result<Vec<_>>>()
             .or_else(|e| self.went_on_without(e).map(|()| Vec::new()))
+    }
+
+    /// The processor, to play. It is f32 unless something else was asked for; where it has no such arithmetic a line tells.
+    pub fn processor(&self) -> Result<CpuOps> {
+        let asked = self.precision.unwrap_or(Precision::F32);
+        let ops = CpuOps::with_precision(self.threads, asked)?;
+        match (asked, ops.precision()) {
+            (Precision::F16, Precision::F32) => {
+                log::info!("precision: f32 (this processor does not compute with f16, as Carmel and Cortex-A78AE do)");
+            }
+            (Precision::Bf16, _) => log::info!("precision: f32 (the CPU backend has f32 and f16)"),
+            _ => {}
+        }
+        Ok(ops)
     }
 
     /// Tells in a line why the GPU is not used, unless it was asked for.
@@ -96,5 +114,14 @@ mod tests {
         for wrong in ["", "a", "0,0", "-1", "0,"] {
             assert_eq!(parse_gpus(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_processor_rounds_where_it_can() {
+        let ops = |precision| Backend { precision, ..Backend::cpu(1) }.processor().unwrap().precision();
+        assert_eq!([None, Some(Precision::F32), Some(Precision::Bf16)].map(ops), [Precision::F32; 3]);
+        assert_eq!(ops(Some(Precision::F16)) == Precision::F16, CpuOps::has_f16());
+        assert_eq!(Precision::parse("f8").unwrap_err().exit_code(), 2);
+        assert_eq!((Precision::parse("auto").unwrap(), Precision::parse("f16").unwrap()), (None, Some(Precision::F16)));
     }
 }

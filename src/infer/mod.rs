@@ -16,8 +16,7 @@ pub use cache::Cache;
 pub use post::{NoResult, Output};
 
 use crate::base::{Error, Result};
-use crate::compute::cpu::CpuOps;
-use crate::compute::cuda::Precision;
+use crate::compute::Precision;
 use crate::net::{Net, katago, tensors};
 use native::Native;
 use std::path::Path;
@@ -117,7 +116,7 @@ pub fn open(path: &Path, backend: &Backend, batch_max: usize) -> Result<Box<dyn 
         Ok(_) => {}
         Err(e) => backend.went_on_without(e)?,
     }
-    Ok(Box::new(Native::new(CpuOps::new(backend.threads)?, &net, batch_max)?))
+    Ok(Box::new(Native::new(backend.processor()?, &net, batch_max)?))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl Split {
     }
 
     /// What decides for a game with these moves, below [`DRAWS`].
-    pub(super) fn draw(hash: GameHash) -> u16 {
+    pub fn draw(hash: GameHash) -> u16 {
         let mut first = [0; 8];
         first.copy_from_slice(&hash.0[..8]);
         below(mix(u64::from_le_bytes(first)), DRAWS.into()) as u16

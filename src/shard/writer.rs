@@ -156,18 +156,18 @@ impl DatasetWriter {
     /// Adds a game to the group being written; `records` as [`super::append_record`] makes them. Their game number is
     /// filled in here.
     pub fn push_game(&mut self, size: Size, hash: GameHash, records: &mut [u8]) -> Result<()> {
-        self.push_line(size, hash, hash, records)
+        self.push_line(size, hash, None, records)
     }
 
-    /// As [`DatasetWriter::push_game`], for one line of a game that has several: `of` is the identity of the game, whose side
-    /// of the split all its lines are on.
-    pub fn push_line(&mut self, size: Size, hash: GameHash, of: GameHash, records: &mut [u8]) -> Result<()> {
+    /// As [`DatasetWriter::push_game`], for one line of a game that may have several: `draw` decides on which side of the
+    /// split all of them are, as [`GameEntry::draw`].
+    pub fn push_line(&mut self, size: Size, hash: GameHash, draw: Option<u16>, records: &mut [u8]) -> Result<()> {
         let len = size.len_max();
         let shard = match &mut self.shards[len] {
             Some(shard) => shard,
             empty => empty.insert(ShardWriter::create(&self.dir.join(format!("len{len}.new")), len)?),
         };
-        let draw = (of != hash).then(|| Split::draw(of));
+        let draw = draw.filter(|&draw| draw != Split::draw(hash));
         shard.push_game(GameEntry { first_record: 0, n_records: 0, size, hash, draw }, records)
     }
 

@@ -6,9 +6,9 @@ use super::last::{Back, Last, Moments};
 use super::output::Base;
 use super::simd::{Isa, Kernel, Simd};
 use super::team::ChunksMut;
+use super::winograd::forward::{FactorKind, Factors};
 use super::winograd::{self, Grid};
 use super::{CpuBuf, CpuOps, RawMut, lock, norm, part};
-use crate::base::Result;
 use crate::compute::{Activation, ConvShape, NORM_SAVED, NormGrad, NormSource, NormStats, PointsShape, Store};
 
 /// Rows of a 1x1 product an item.
@@ -57,7 +57,7 @@ pub(super) fn weights_len(isa: Isa, shape: ConvShape) -> usize {
 }
 
 /// Weights `[kernel_y, kernel_x, c_in, c_out]` as the products want them.
-fn prepare(ops: &CpuOps, shape: ConvShape, from: &[f32], to: &mut [f32]) {
+pub(super) fn prepare(ops: &CpuOps, shape: ConvShape, from: &[f32], to: &mut [f32]) {
     let (isa, ConvShape { kernel_y, kernel_x, c_in, c_out, .. }) = (ops.isa, shape);
     match way(shape) {
         Way::Pointwise => pack(isa, 0..c_in, c_out, |i, o| from[i * c_out + o], to),
@@ -77,6 +77,27 @@ fn prepare(ops: &CpuOps, shape: ConvShape, from: &[f32], to: &mut [f32]) {
     }
 }
 
+/// Numbers of the prepared weights in f16; none where the shape is computed in f32 all the same.
+pub(super) fn half_weights_len(isa: Isa, shape: ConvShape) -> Option<usize> {
+    match way(shape) {
+        Way::Winograd(grid) => Some(winograd::half::weights_len(isa, grid, shape)),
+        // heads and pooled vectors take hardly any time
+        Way::Pointwise | Way::Direct => None,
+    }
+}
+
+/// [`prepare`] in f16; returns what the weights were divided by.
+pub(super) fn prepare_half(ops: &CpuOps, shape: ConvShape, from: &[f32], to: &mut [u16]) -> f32 {
+    match way(shape) {
+        Way::Winograd(grid) => {
+            let mut held = lock(&ops.weights);
+            let single = held.first(weights_len(ops.isa, shape));
+            winograd::half::transform_weights(&ops.team, ops.isa, grid, shape, from, single, to)
+        }
+        Way::Pointwise | Way::Direct => unreachable!("they have no such form"),
+    }
+}
+
 /// Scratch bytes of the backend for this shape, forward and back.
 pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
     let (isa, threads) = (ops.isa, ops.team.threads());
@@ -84,7 +105,10 @@ pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
     let (each, shared) = match way(shape) {
         Way::Pointwise => (each_pointwise(isa, shape).max(each_pointwise(isa, back)), partials_len(isa, shape)),
         Way::Winograd(_) => {
-            let forward = |shape| winograd::forward::scratch_len(isa, threads, shape);
+            let forward = |shape| {
+                let kinds = [FactorKind::Single, FactorKind::Half];
+                kinds.map(|kind| winograd::forward::scratch_len(isa, threads, shape, kind)).into_iter().max().unwrap_or(0)
+            };
             let each = forward(shape).max(forward(back)).max(winograd::grad_weights::scratch_len(isa, threads, shape));
             (each, winograd::grad_weights::shared_len(isa, threads, shape))
         }
@@ -98,28 +122,6 @@ pub(super) fn scratch_bytes(ops: &CpuOps, shape: ConvShape) -> usize {
     4 * (threads * each + shared + weights + norms)
 }
 
-/// Weights in the form that the products want.
-pub struct Prepared {
-    /// Of no boards.
-    shape: ConvShape,
-    weights: CpuBuf,
-}
-
-impl Prepared {
-    pub(super) fn new(ops: &CpuOps, shape: ConvShape, weights: &[f32]) -> Result<Prepared> {
-        let len = weights_len(ops.isa, shape);
-        let mut prepared = Prepared { shape: ConvShape { n: 0, ..shape }, weights: CpuBuf::zeros(len)? };
-        prepare(ops, shape, weights, prepared.weights.first(len));
-        Ok(prepared)
-    }
-
-    /// [`forward`] with these weights.
-    pub(super) fn forward(&self, ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, y: &mut [f32]) {
-        assert_eq!(ConvShape { n: 0, ..shape }, self.shape, "weights were prepared for another shape");
-        forward_prepared(ops, shape, base, view, &self.weights, Last::Nothing, y);
-    }
-}
-
 /// `y = base + conv(view, weights)`.
 pub(super) fn forward(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, weights: &[f32], y: &mut [f32]) {
     forward_last(ops, shape, base, view, weights, Last::Nothing, y);
@@ -130,7 +132,7 @@ fn forward_last(ops: &CpuOps, shape: ConvShape, base: Base<'_>, view: View<'_>, 
     let mut held = lock(&ops.weights);
     let prepared = held.first(weights_len(ops.isa, shape));
     prepare(ops, shape, weights, prepared);
-    forward_prepared(ops, shape, base, view, prepared, last, y);
+    forward_prepared(ops, shape, base, view, Factors::Single(prepared), last, y);
 }
 
 /// [`forward`], and the statistics of the norm that follows.
@@ -156,29 +158,29 @@ pub(super) fn forward_stats(
     norm::stats_of(norm, source, params, partials, saved);
 }
 
-/// [`forward`] with weights by [`prepare`].
-fn forward_prepared(
+/// [`forward`] with weights by [`prepare`] or, in f16, by [`prepare_half`].
+pub(super) fn forward_prepared(
     ops: &CpuOps,
     shape: ConvShape,
     base: Base<'_>,
     view: View<'_>,
-    weights: &[f32],
+    weights: Factors<'_>,
     last: Last<'_>,
     y: &mut [f32],
 ) {
     assert!(matches!((way(shape), last), (Way::Winograd(_), _) | (_, Last::Nothing)), "nothing is done last by other ways");
     let isa = ops.isa;
     let y = &mut y[..shape.cells() * shape.c_out];
-    match way(shape) {
-        Way::Winograd(grid) => winograd::forward::forward(&ops.team, isa, grid, shape, base, view, weights, last, y),
-        Way::Pointwise => {
+    match (way(shape), weights) {
+        (Way::Winograd(grid), weights) => winograd::forward::forward(&ops.team, isa, grid, shape, base, view, weights, last, y),
+        (Way::Pointwise, Factors::Single(weights)) => {
             let rows = ChunksMut::new(y, ROWS * shape.c_out);
             ops.team.each((rows, 0..usize::MAX), each_pointwise(isa, shape), |(y, chunk), scratch| {
                 base.lay(chunk * ROWS * shape.c_out, y);
                 isa.run(Rows { isa, shape, store: base.store(), view, cell: chunk * ROWS, weights, scratch, y });
             });
         }
-        Way::Direct => {
+        (Way::Direct, Factors::Single(weights)) => {
             let frame = frame_of(isa, shape, shape.c_in);
             let images = ChunksMut::new(y, shape.len * shape.len * shape.c_out);
             ops.team.each((images, 0..shape.n), frame.elements(), |(y, image), framed| {
@@ -186,6 +188,7 @@ fn forward_prepared(
                 isa.run(Image { isa, shape, frame, store: base.store(), view, image, weights, framed, y });
             });
         }
+        (Way::Pointwise | Way::Direct, Factors::Half(_)) => unreachable!("their weights are never rounded"),
     }
 }
 

@@ -10,16 +10,20 @@ mod ceiling;
 mod conv;
 mod frame;
 mod gemm;
+mod gemm_half;
 mod last;
 mod loss;
 mod norm;
 mod optimiser;
 mod output;
 mod pool;
+mod prepared;
 mod simd;
 mod team;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_half;
 mod unpack;
 mod winograd;
 
@@ -27,7 +31,9 @@ use super::*;
 use crate::base::Error;
 pub use buf::CpuBuf;
 use frame::{Before, View};
+use prepared::Prepared;
 use simd::Isa;
+use simd::half::Half;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use team::Team;
 
@@ -42,6 +48,8 @@ const THREADS_MAX: usize = 256;
 /// The CPU backend.
 pub struct CpuOps {
     isa: Isa,
+    /// What multiplies prepared weights that are rounded to f16; none: they are not.
+    half: Option<Half>,
     team: Team,
     /// Partial sums of the reduction at work.
     partials: Mutex<CpuBuf>,
@@ -54,9 +62,27 @@ pub struct CpuOps {
 }
 
 impl CpuOps {
-    /// A backend of `threads` threads: the caller's and its helpers.
+    /// A backend of `threads` threads, the caller's and its helpers, in f32.
     pub fn new(threads: usize) -> Result<CpuOps> {
         CpuOps::with_isa(threads, Isa::detect())
+    }
+
+    /// A backend that plays in `precision`: f16 rounds the factors of prepared 3x3 convolutions where the processor computes with
+    /// f16. All else, and training, is f32, and so is everything where it does not: [`CpuOps::describe`](Ops::describe) tells.
+    pub fn with_precision(threads: usize, precision: Precision) -> Result<CpuOps> {
+        let half = if precision == Precision::F16 { Half::detect() } else { None };
+        Ok(CpuOps { half, ..CpuOps::new(threads)? })
+    }
+
+    /// A backend that rounds where [`Precision::F16`] does, on any processor and as slowly as that is: what a core with half
+    /// precision would answer, for tests.
+    pub fn with_plain_f16(threads: usize) -> Result<CpuOps> {
+        Ok(CpuOps { half: Some(Half::plain()), ..CpuOps::new(threads)? })
+    }
+
+    /// Whether this processor computes with f16.
+    pub fn has_f16() -> bool {
+        Half::detect().is_some()
     }
 
     fn with_isa(threads: usize, isa: Isa) -> Result<CpuOps> {
@@ -65,6 +91,7 @@ impl CpuOps {
         }
         Ok(CpuOps {
             isa,
+            half: None,
             team: Team::new(threads)?,
             partials: Mutex::default(),
             weights: Mutex::default(),
@@ -76,6 +103,11 @@ impl CpuOps {
     /// The instruction set that the kernels use: `AVX-512`, `AVX2`, `NEON` or `portable`.
     pub fn instruction_set(&self) -> &'static str {
         self.isa.name()
+    }
+
+    /// What prepared convolutions round their factors to.
+    pub fn precision(&self) -> Precision {
+        if self.half.is_some() { Precision::F16 } else { Precision::F32 }
     }
 
     /// Threads that compute.
@@ -131,11 +163,12 @@ fn view(input: Input<'_, CpuBuf>, c: usize) -> View<'_> {
 
 impl Ops for CpuOps {
     type Buf = CpuBuf;
-    type Prepared = conv::Prepared;
+    type Prepared = Prepared;
     type Tally = Tallied;
 
     fn describe(&self) -> String {
-        format!("CPU (threads: {})", self.threads())
+        let precision = if self.half.is_some() { ", f16" } else { "" };
+        format!("CPU (threads: {}{precision})", self.threads())
     }
 
     fn scope<R: Send>(&self, walk: impl FnOnce() -> R + Send) -> R {
@@ -171,12 +204,12 @@ impl Ops for CpuOps {
         unpack::unpack(self, rows, to)
     }
 
-    fn prepare(&self, shape: ConvShape, weights: At<'_, CpuBuf>) -> Result<conv::Prepared> {
-        conv::Prepared::new(self, shape, part(weights, shape.weights()))
+    fn prepare(&self, shape: ConvShape, weights: At<'_, CpuBuf>) -> Result<Prepared> {
+        Prepared::new(self, shape, part(weights, shape.weights()))
     }
 
     fn prepared_bytes(&self, shape: ConvShape) -> usize {
-        4 * conv::weights_len(self.isa, shape)
+        prepared::bytes(self, shape)
     }
 
     fn together(&self, n: usize, elements: usize) -> usize {
@@ -189,7 +222,7 @@ impl Ops for CpuOps {
         shape: ConvShape,
         base: Base<'_, CpuBuf>,
         input: Input<'_, CpuBuf>,
-        weights: Weights<'_, CpuBuf, conv::Prepared>,
+        weights: Weights<'_, CpuBuf, Prepared>,
         y: &mut CpuBuf,
     ) {
         let view = view(input, shape.c_in);

@@ -7,7 +7,7 @@ use crate::base::rng::rng;
 use rand::Rng as _;
 
 /// Numbers between -1 and 1.
-fn random(seed: u64, len: usize) -> CpuBuf {
+pub(super) fn random(seed: u64, len: usize) -> CpuBuf {
     let mut r = rng(seed, len as u64);
     (0..len).map(|_| (r.next_u64() >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
 }
@@ -45,7 +45,7 @@ const SHAPES: [(usize, usize, usize, usize, usize, usize); 15] = [
 const CONV: f64 = 3e-5;
 
 /// A backend for every instruction set that works here.
-fn backends(threads: usize) -> Vec<(&'static str, CpuOps)> {
+pub(super) fn backends(threads: usize) -> Vec<(&'static str, CpuOps)> {
     Isa::all().into_iter().map(|isa| (isa.name(), CpuOps::with_isa(threads, isa).unwrap())).collect()
 }
 
@@ -145,7 +145,7 @@ fn slope(x: &[f32], i: usize, f: &mut dyn FnMut(&[f32]) -> f64) -> f64 {
     (up - f(&moved)) / (2.0 * f64::from(H))
 }
 
-fn plain(x: &CpuBuf) -> Input<'_, CpuBuf> {
+pub(super) fn plain(x: &CpuBuf) -> Input<'_, CpuBuf> {
     Input { x, norm: None }
 }
 

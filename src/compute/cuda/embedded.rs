@@ -100,7 +100,9 @@ mod tests {
                 assert!(find(name, capability).is_some_and(|cubin| cubin.starts_with(b"\x7fELF")), "{name} {capability:?}");
             }
             let text = String::from_utf8_lossy(find(name, (12, 0)).expect("a text"));
-            assert!(text.contains(".target sm_80") && text.contains(".entry"), "{name}");
+            // modules of other chips' instructions are empty there
+            let has_kernels = !name.ends_with("_wmma") && !name.ends_with("_half2");
+            assert!(text.contains(".target sm_80") && text.contains(".entry") == has_kernels, "{name}");
         }
     }
 }

@@ -18,6 +18,7 @@ mod queue;
 mod tensor;
 mod unpack;
 
+pub use super::Precision;
 pub use ceiling::DeviceCeilings;
 
 use super::*;
@@ -74,29 +75,6 @@ impl CudaTally {
     /// Where the factor of gradients is.
     fn scale_address(&self) -> u64 {
         self.0.address() + (TALLY_LEN * size_of::<f64>()) as u64
-    }
-}
-
-/// What convolutions round their factors to, and points between operations are kept in. Sums, and everything else, are f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Nothing.
-    F32,
-    /// 11 bits and a small range: on tensor cores since sm_70, in pairs on sm_53 and sm_62. Enough to play.
-    F16,
-    /// 8 bits and the range of f32, on tensor cores since sm_80; f16 on those before.
-    Bf16,
-}
-
-impl Precision {
-    /// The largest relative error of rounding once.
-    pub fn rounding(self) -> f32 {
-        match self {
-            Precision::F32 => 0.0,
-            Precision::F16 => 1.0 / 2048.0,
-            Precision::Bf16 => 1.0 / 256.0,
-        }
     }
 }
 

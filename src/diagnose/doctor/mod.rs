@@ -9,6 +9,7 @@ mod show;
 pub use findings::{Finding, Level};
 
 use crate::compute::Ops;
+use crate::compute::cpu::CpuOps;
 use crate::compute::cuda::{CudaOps, Precision};
 use crate::device::Tree;
 use crate::device::board::Board;
@@ -171,6 +172,13 @@ fn backends(board: &Board, software: &Software, here: bool) -> Vec<Backend> {
         }
         (_, Some(library)) => Ok(format!("TensorRT {}", library.version)),
     };
+    // Carmel, Cortex-A78AE and Neoverse V3AE compute with f16, Cortex-A57 does not.
+    let has_f16 = if here {
+        CpuOps::has_f16()
+    } else {
+        board.chip.as_deref().is_some_and(|chip| ["tegra194", "tegra234", "tegra264"].contains(&chip))
+    };
+    let cpu = if has_f16 { "always, plays in half precision with --precision f16" } else { "always" }.to_string();
     let backend = |name: &'static str, found: Result<String, String>| match found {
         Ok(what) if !BUILT.contains(&name) => {
             Backend { name, opens: false, why: format!("{what} is there, this build has no such backend") }
@@ -178,5 +186,5 @@ fn backends(board: &Board, software: &Software, here: bool) -> Vec<Backend> {
         Ok(why) => Backend { name, opens: true, why },
         Err(why) => Backend { name, opens: false, why },
     };
-    vec![backend("tensorrt", tensorrt), backend("cuda", cuda), backend("cpu", Ok("always".to_string()))]
+    vec![backend("tensorrt", tensorrt), backend("cuda", cuda), backend("cpu", Ok(cpu))]
 }

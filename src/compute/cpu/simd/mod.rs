@@ -8,9 +8,12 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(super) mod half;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-mod portable;
+#[cfg(target_arch = "aarch64")]
+mod neon_half;
+pub(super) mod portable;
 
 /// Numbers of the widest vector.
 pub(super) const WIDTH_MAX: usize = 16;
@@ -50,6 +53,21 @@ pub(super) trait Simd: Copy + Send + Sync {
     /// # Safety
     /// `WIDTH` numbers can be written at `to`.
     unsafe fn store(self, to: *mut f32, v: Self::V);
+    /// Stores numbers rounded to f16.
+    /// # Safety
+    /// `WIDTH` numbers can be written at `to`.
+    #[allow(clippy::needless_range_loop)]
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut u16, v: Self::V) {
+        let mut all = [0.0f32; WIDTH_MAX];
+        // SAFETY: the array holds the widest vector; the rest is the caller's promise.
+        unsafe {
+            self.store(all.as_mut_ptr(), v);
+            for i in 0..Self::WIDTH {
+                to.add(i).write(half::narrow(all[i]));
+            }
+        }
+    }
     /// The first `n` < `WIDTH` numbers, zeros after.
     /// # Safety
     /// `n` numbers can be read at `from`.

@@ -74,6 +74,10 @@ impl Simd for Neon {
         unsafe { vst1q_f32(to, v) }
     }
     #[inline(always)]
+    unsafe fn store_half(self, to: *mut u16, v: float32x4_t) {
+        unsafe { vst1_u16(to, vreinterpret_u16_f16(vcvt_f16_f32(v))) }
+    }
+    #[inline(always)]
     unsafe fn load_first(self, from: *const f32, n: usize) -> float32x4_t {
         let mut all = [0.0f32; 4];
         for (i, to) in all.iter_mut().enumerate().take(n) {

@@ -1,7 +1,8 @@
 //! Forward: transformed weights, then for a few images at a time input transform, products, output transform.
 //! The input gradient is the same with turned weights.
 
-use super::transform::{Four, Square, Three, Tile, input_tile, output_tile, weights_tile};
+use super::half::{self, HalfWeights};
+use super::transform::{Four, Number, Square, Three, Tile, input_tile, output_tile, weights_tile};
 use super::{Grid, TileSize, apart};
 use crate::compute::cpu::RawMut;
 use crate::compute::cpu::activation::{Identity, Mish, Relu, Silu};
@@ -88,25 +89,50 @@ pub(in crate::compute::cpu) fn transform_weights(
     team.run(c_in, |row, _| isa.run(Weights { grid, isa, c_in, c_out, row, from, to }));
 }
 
-/// What a few images need between the stages: a framed image, and a matrix of all tiles for each point.
+/// What the factors of the products are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::compute::cpu) enum FactorKind {
+    Single,
+    Half,
+}
+
+/// Transformed weights of a shape.
+#[derive(Clone, Copy)]
+pub(in crate::compute::cpu) enum Factors<'a> {
+    /// By [`transform_weights`].
+    Single(&'a [f32]),
+    /// By [`half::transform_weights`](super::half::transform_weights).
+    Half(HalfWeights<'a>),
+}
+
+/// What a few images need between the stages: a framed image, a matrix of all tiles for each point, and with factors of f16 a
+/// scale for each tile.
 #[derive(Clone, Copy)]
 struct Between {
     frame: usize,
+    /// Distance of the tiles in a matrix of the input, in its own numbers.
+    stride: usize,
     /// Distance of the points' matrices.
     input_point: usize,
     output_point: usize,
+    scales: usize,
 }
 
 impl Between {
-    fn new(isa: Isa, grid: Grid, shape: ConvShape, images: usize) -> Between {
+    fn new(isa: Isa, grid: Grid, shape: ConvShape, factors: FactorKind, images: usize) -> Between {
         let widest = panels(isa, shape.c_out).map(|p| p.vectors).max().unwrap_or(0) * isa.width();
         let frame = grid.frame(isa, shape.c_in);
         let tiles = images * grid.image_tiles();
-        Between { frame: frame.elements(), input_point: apart(tiles * frame.stride), output_point: apart(tiles * widest) }
+        let (stride, input, scales) = match factors {
+            FactorKind::Single => (frame.stride, tiles * frame.stride, 0),
+            FactorKind::Half => (half::padded(frame.stride), tiles * half::padded(frame.stride) / 2, tiles),
+        };
+        let (input_point, output_point) = (apart(input), apart(tiles * widest));
+        Between { frame: frame.elements(), stride, input_point, output_point, scales }
     }
 
     fn elements(self, grid: Grid) -> usize {
-        self.frame + grid.points * (self.input_point + self.output_point)
+        self.frame + grid.points * (self.input_point + self.output_point) + self.scales
     }
 }
 
@@ -116,9 +142,9 @@ fn images_together(grid: Grid, n: usize, threads: usize) -> usize {
 }
 
 /// Elements of scratch a thread takes at most.
-pub(in crate::compute::cpu) fn scratch_len(isa: Isa, threads: usize, shape: ConvShape) -> usize {
+pub(in crate::compute::cpu) fn scratch_len(isa: Isa, threads: usize, shape: ConvShape, factors: FactorKind) -> usize {
     let grid = Grid::new(shape.len);
-    Between::new(isa, grid, shape, images_together(grid, shape.n, threads)).elements(grid)
+    Between::new(isa, grid, shape, factors, images_together(grid, shape.n, threads)).elements(grid)
 }
 
 /// A few images and some panels of the result.
@@ -129,7 +155,8 @@ struct Forward<'a> {
     images: (usize, usize),
     panels: (usize, usize),
     view: View<'a>,
-    weights: &'a [f32],
+    weights: Factors<'a>,
+    kind: FactorKind,
     base: Base<'a>,
     last: Last<'a>,
     y: RawMut,
@@ -145,12 +172,21 @@ pub(in crate::compute::cpu) fn forward(
     shape: ConvShape,
     base: Base<'_>,
     view: View<'_>,
-    weights: &[f32],
+    weights: Factors<'_>,
     last: Last<'_>,
     y: &mut [f32],
 ) {
     assert!(view.x.len() >= shape.cells() * shape.c_in && y.len() >= shape.cells() * shape.c_out);
-    assert!(weights.len() >= weights_len(isa, grid, shape));
+    let kind = match weights {
+        Factors::Single(weights) => {
+            assert!(weights.len() >= weights_len(isa, grid, shape));
+            FactorKind::Single
+        }
+        Factors::Half(weights) => {
+            assert!(weights.bits.len() >= half::weights_len(isa, grid, shape));
+            FactorKind::Half
+        }
+    };
     assert!(last.fits(shape.n, shape.len * shape.len, shape.c_out));
     if let Base::Of(base) = base {
         assert!(base.len() >= shape.cells() * shape.c_out);
@@ -161,11 +197,11 @@ pub(in crate::compute::cpu) fn forward(
     let n_panels = panels(isa, shape.c_out).count();
     let groups = team.threads().div_ceil(chunks).min(n_panels);
     let y = RawMut(y.as_mut_ptr());
-    team.each(0..chunks * groups, scratch_len(isa, team.threads(), shape), |item, scratch| {
+    team.each(0..chunks * groups, scratch_len(isa, team.threads(), shape, kind), |item, scratch| {
         let (chunk, group) = (item / groups, item % groups);
         let images = (chunk * together, ((chunk + 1) * together).min(shape.n));
         let panels = (group * n_panels / groups, (group + 1) * n_panels / groups);
-        isa.run(Forward { isa, grid, shape, images, panels, view, weights, base, last, y, scratch });
+        isa.run(Forward { isa, grid, shape, images, panels, view, weights, kind, base, last, y, scratch });
     });
 }
 
@@ -183,19 +219,40 @@ impl Forward<'_> {
     #[inline(always)]
     fn stages<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(mut self, s: S) {
         let frame = self.grid.frame(self.isa, self.shape.c_in);
-        let between = Between::new(self.isa, self.grid, self.shape, self.images.1 - self.images.0);
+        let between = Between::new(self.isa, self.grid, self.shape, self.kind, self.images.1 - self.images.0);
         let (framed, rest) = std::mem::take(&mut self.scratch).split_at_mut(between.frame);
         let (input, rest) = rest.split_at_mut(IN * IN * between.input_point);
-        let output = &mut rest[..IN * IN * between.output_point];
+        let (output, scales) =
+            rest[..IN * IN * between.output_point + between.scales].split_at_mut(IN * IN * between.output_point);
         frame::clear_border(frame, framed);
+        let (tiles, stride, point) = (self.grid.tiles, between.stride, between.input_point);
         for image in self.images.0..self.images.1 {
             frame::fill(s, frame, self.view, image, framed);
             let first = (image - self.images.0) * self.grid.image_tiles();
-            let (tiles, point) = (self.grid.tiles, between.input_point);
-            s.enter(InputTiles::<T, IN, OUT> { frame, tiles, from: framed, first, to: input, point, transform: PhantomData });
+            macro_rules! enter {
+                ($to:expr, $point:expr) => {{
+                    let (to, point, transform) = ($to, $point, PhantomData);
+                    s.enter(InputTiles::<T, _, IN, OUT> { frame, tiles, from: framed, first, to, stride, point, transform });
+                }};
+            }
+            match self.weights {
+                Factors::Single(_) => enter!(&mut *input, point),
+                Factors::Half(weights) => {
+                    let scale = half::scale(s, framed);
+                    scales[first..first + self.grid.image_tiles()].fill(weights.unit / scale);
+                    enter!(bytemuck::cast_slice_mut::<f32, u16>(input), 2 * point);
+                }
+            }
         }
         for panel in panels(self.isa, self.shape.c_out).skip(self.panels.0).take(self.panels.1 - self.panels.0) {
-            self.products::<S>(s, panel, between, frame.stride, input, output);
+            match self.weights {
+                Factors::Single(weights) => self.products::<S>(s, panel, between, weights, input, output),
+                Factors::Half(weights) => {
+                    let m = (self.images.1 - self.images.0) * self.grid.image_tiles();
+                    let input = half::Input { m, bits: bytemuck::cast_slice(input), stride, point: 2 * point, scales };
+                    weights.products(self.isa, self.grid, self.shape, panel, &input, output, between.output_point);
+                }
+            }
             self.results::<S, T, IN, OUT>(s, panel, output, between.output_point);
         }
     }
@@ -228,13 +285,13 @@ impl Forward<'_> {
 
     /// `output[point][tile][column] = input[point][tile][..] weights[panel][point][..][column]`
     #[inline(always)]
-    fn products<S: Simd>(&self, s: S, panel: Panel, between: Between, stride: usize, input: &[f32], output: &mut [f32]) {
-        let points = self.grid.points;
+    fn products<S: Simd>(&self, s: S, panel: Panel, between: Between, weights: &[f32], input: &[f32], output: &mut [f32]) {
+        let (points, stride) = (self.grid.points, between.stride);
         let (k, columns) = (self.shape.c_in, panel.vectors * S::WIDTH);
         let m = (self.images.1 - self.images.0) * self.grid.image_tiles();
         assert!(m * stride <= between.input_point && m * columns <= between.output_point);
         assert!(input.len() >= points * between.input_point && output.len() >= points * between.output_point);
-        let weights = &self.weights[panel.at * S::WIDTH * k * points..][..points * k * columns];
+        let weights = &weights[panel.at * S::WIDTH * k * points..][..points * k * columns];
         for point in 0..points {
             let product = Product {
                 m,
@@ -257,23 +314,26 @@ impl Forward<'_> {
 }
 
 /// All tiles of a framed image to `[point][tile, stride]`, tiles from `first` on.
-struct InputTiles<'a, T, const IN: usize, const OUT: usize> {
+struct InputTiles<'a, T, N, const IN: usize, const OUT: usize> {
     frame: frame::Frame,
     tiles: usize,
     from: &'a [f32],
     first: usize,
-    to: &'a mut [f32],
+    to: &'a mut [N],
+    /// Distance of tiles in it.
+    stride: usize,
     point: usize,
     transform: PhantomData<T>,
 }
 
-impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for InputTiles<'_, T, IN, OUT> {
+impl<T: Tile<IN, OUT>, N: Number, const IN: usize, const OUT: usize> Kernel for InputTiles<'_, T, N, IN, OUT> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let frame::Frame { stride, rows, columns, .. } = self.frame;
         assert!(rows >= self.tiles * OUT + IN - OUT && columns == rows && self.from.len() >= rows * columns * stride);
         let image_tiles = self.tiles * self.tiles;
-        assert!((self.first + image_tiles) * stride <= self.point && self.to.len() >= IN * IN * self.point);
+        assert!(stride <= self.stride && (self.first + image_tiles) * self.stride <= self.point);
+        assert!(self.to.len() >= IN * IN * self.point);
         for tile in 0..image_tiles {
             let (y, x) = (tile / self.tiles * OUT, tile % self.tiles * OUT);
             assert!(y + IN <= rows && x + IN <= columns);
@@ -282,8 +342,8 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for InputTiles<
                 unsafe {
                     let at = self.from.as_ptr().add((y * columns + x) * stride + v);
                     let from = Square { at, row: columns * stride, column: stride };
-                    let to = self.to.as_mut_ptr().add((self.first + tile) * stride + v);
-                    input_tile::<S, T, IN, OUT>(s, from, to, self.point);
+                    let to = self.to.as_mut_ptr().add((self.first + tile) * self.stride + v);
+                    input_tile::<S, T, N, IN, OUT>(s, from, to, self.point);
                 }
             }
         }

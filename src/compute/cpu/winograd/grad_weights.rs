@@ -226,7 +226,7 @@ impl<T: Tile<IN, OUT>, const IN: usize, const OUT: usize> Kernel for Transform<'
                         column: stride,
                     };
                     match side {
-                        Side::Input => input_tile::<S, T, IN, OUT>(s, from(y, x), to, point),
+                        Side::Input => input_tile::<S, T, f32, IN, OUT>(s, from(y, x), to, point),
                         Side::Output => output_grad_tile::<S, T, IN, OUT>(s, from(y + 1, x + 1), to, point),
                     }
                 }

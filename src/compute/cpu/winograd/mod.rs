@@ -6,6 +6,7 @@
 
 pub(super) mod forward;
 pub(super) mod grad_weights;
+pub(super) mod half;
 mod transform;
 
 use super::frame::Frame;

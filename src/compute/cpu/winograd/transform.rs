@@ -159,15 +159,39 @@ impl Square<*const f32> {
 
 // Plain loops over indices below: the closures of iterators would not be compiled for the instruction set.
 
+/// A number of the transformed input.
+pub(super) trait Number: Copy {
+    /// # Safety
+    /// A vector of these can be written at `to`.
+    unsafe fn put<S: Simd>(s: S, to: *mut Self, v: S::V);
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    unsafe fn put<S: Simd>(s: S, to: *mut f32, v: S::V) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(to, v) }
+    }
+}
+
+/// The bits of an f16.
+impl Number for u16 {
+    #[inline(always)]
+    unsafe fn put<S: Simd>(s: S, to: *mut u16, v: S::V) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store_half(to, v) }
+    }
+}
+
 /// B' d B of one vector of channels. `to`: point `i * IN + j` at distance `point` from the one before.
 /// # Safety
 /// IN x IN vectors can be read at `from` and written at `to`.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
-pub(super) unsafe fn input_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, const OUT: usize>(
+pub(super) unsafe fn input_tile<S: Simd, T: Tile<IN, OUT>, N: Number, const IN: usize, const OUT: usize>(
     s: S,
     from: Square<*const f32>,
-    to: *mut f32,
+    to: *mut N,
     point: usize,
 ) {
     let mut half = [[s.splat(0.0); IN]; IN];
@@ -186,7 +210,7 @@ pub(super) unsafe fn input_tile<S: Simd, T: Tile<IN, OUT>, const IN: usize, cons
         let row = T::input(s, half[i]);
         for j in 0..IN {
             // SAFETY: i and j are below IN.
-            unsafe { s.store(to.add((i * IN + j) * point), row[j]) };
+            unsafe { N::put(s, to.add((i * IN + j) * point), row[j]) };
         }
     }
 }
