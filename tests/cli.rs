@@ -41,7 +41,7 @@ fn exit_codes_and_where_it_talks() {
         ("play --net Cargo.toml --board-size 20", 2, "", "edgezero: --board-size: 20, expected 2 to 19"),
         ("train --shards a --sgf-dir b", 2, "", "edgezero: --shards: says what to learn from, and so does --sgf-dir"),
         ("train --learning-rate=-1", 2, "", "learning_rate is -1, expected a number above 0, at most 10"),
-        ("train --shards a --out Cargo.toml", 1, "", "edgezero: a: no such folder"),
+        ("train --shards a --out Cargo.toml", 1, "", "edgezero: Cargo.toml: a file is there, expected a folder or nothing"),
         ("play --net Cargo.toml", 1, "", "edgezero: Cargo.toml: not a net by its name\ntry: "),
     ];
     for (args, code, out, err) in cases {
