@@ -87,10 +87,10 @@ struct Args {
     /// GPUs by their numbers, such as 0,1; the default is the first
     #[argh(option, from_str_fn(gpus))]
     gpus: Option<Gpus>,
-    /// what convolutions round to: auto (the default), f32, f16 or bf16; auto is f16 to play and bf16 to train on a GPU, f32 on
-    /// the processor, where f16 is for play on cores that have it (Xavier, Orin)
-    #[argh(option, default = "Rounding(None)", from_str_fn(precision))]
-    precision: Rounding,
+    /// what convolutions round to: auto, f32, f16 or bf16, the default is the profile's; auto is f16 to play and bf16 to train
+    /// on a GPU, f32 on the processor, where f16 is for play on cores that have it (Xavier, Orin)
+    #[argh(option, from_str_fn(precision))]
+    precision: Option<Rounding>,
     /// threads of the CPU backend; the default is the profile's cores, as far as they are there
     #[argh(option)]
     threads: Option<usize>,
@@ -199,11 +199,12 @@ fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<()> {
         Some(threads) => threads,
         None => profile.device.cores.min(machine.cores),
     };
+    let in_profile = profile.device.precision().map_err(|bad| Error::call("device.precision", bad.what))?;
     let backend = Backend {
         choice: args.backend,
         gpus: args.gpus.map_or_else(Vec::new, |gpus| gpus.0),
         threads,
-        precision: args.precision.0,
+        precision: args.precision.map_or(in_profile, |asked| asked.0),
     };
     let ctx = Context { profile, backend, threads, machine, stop: Stop::on_signals()?, gpus: Mutex::default() };
     let done = args.command.run(&ctx);

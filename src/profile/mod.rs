@@ -14,6 +14,7 @@ pub use fit::text_for;
 use crate::base::config::{BadValue, within};
 use crate::base::fs::read_limited;
 use crate::base::{Error, Result};
+use crate::compute::Precision;
 use crate::corpus::ConvertConfig;
 use crate::device::WatchConfig;
 use crate::opponent::OpponentConfig;
@@ -67,6 +68,19 @@ pub struct DeviceConfig {
     pub ram_mb: u64,
     /// CPU cores; the default of `--threads`.
     pub cores: usize,
+    /// What convolutions round to: the default of `--precision`.
+    pub precision: String,
+}
+
+impl DeviceConfig {
+    /// What convolutions round to; none leaves it to the backend.
+    ///
+    /// # Errors
+    /// A word that is no precision.
+    pub fn precision(&self) -> std::result::Result<Option<Precision>, BadValue> {
+        let bad = |_| BadValue::new("precision", format!("{:?}", self.precision), "auto, f32, f16 or bf16");
+        Precision::parse(&self.precision).map_err(bad)
+    }
 }
 
 /// How much of the board's memory a run may take.
@@ -113,6 +127,7 @@ impl Profile {
     fn check(&self) -> std::result::Result<(), (&'static str, BadValue)> {
         within("ram_mb", self.device.ram_mb, 256..=1 << 24, "MiB").map_err(|bad| ("device", bad))?;
         within("cores", self.device.cores, 1..=1024, "cores").map_err(|bad| ("device", bad))?;
+        self.device.precision().map_err(|bad| ("device", bad))?;
         within("ram_share", self.memory.ram_share, 0.05..=0.95, "of device.ram_mb").map_err(|bad| ("memory", bad))?;
         self.watch.check().map_err(|bad| ("watch", bad))?;
         self.convert.check().map_err(|bad| ("convert", bad))?;
@@ -189,6 +204,7 @@ mod tests {
         let good = BUILT_IN[6].1;
         let cases = [
             ("cores = 8 ", "cores = 0 ", "my.toml:@: [device] cores is 0, expected 1..=1024 cores"),
+            ("precision = \"auto\"", "precision = \"f8\"", "[device] precision is \"f8\", expected auto, f32, f16 or bf16"),
             ("batch_size = 128", "batch_sise = 128", "my.toml:@: unknown field `batch_sise`, expected one of"),
             ("epochs = 8", "epochs = \"many\"", "my.toml:@: invalid type: string \"many\", expected a whole number"),
             ("epochs = 8", "epochs = -1", "my.toml:@: invalid value: integer `-1`, expected a whole number"),

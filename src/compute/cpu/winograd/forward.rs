@@ -101,7 +101,7 @@ pub(in crate::compute::cpu) enum FactorKind {
 pub(in crate::compute::cpu) enum Factors<'a> {
     /// By [`transform_weights`].
     Single(&'a [f32]),
-    /// By [`half::transform_weights`](super::half::transform_weights).
+    /// By [`half::transform_weights`].
     Half(HalfWeights<'a>),
 }
 
